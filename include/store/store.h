@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The store of one zone: a directory of generations (LMDB files, ARCHITECTURE "Store") and CURRENT, the name
+ * of the live one. The only code that includes lmdb.h. Every call may touch the disk: workers only, never the
+ * loop.
+ *
+ * Caveats: a struct store may be used by several threads (it locks itself); a view, a kv handle and a build
+ * belong to one thread at a time. Items of a kv handle are borrowed (base/kv.h). Nothing else may open these
+ * files.
+ */
+#ifndef ZONESEAL_STORE_STORE_H
+#define ZONESEAL_STORE_STORE_H
+
+#include <stdbool.h>
+#include "base/clk.h"
+#include "base/kv.h"
+
+#define STORE_FORMAT 1
+
+/* --- the state directory -------------------------------------------------------------------------------- */
+struct store_dir;    /* state-dir: lock, zones/, tmp/, bounded LRU of open environments */
+struct store_dir_opts {
+	unsigned max_open;     /* environments kept open; 0: 256 */
+	uint64_t min_free;     /* builds answer ZS_ENOSPC below this; ordinary commits may use the rest */
+	uint64_t map_size;     /* for tests: first map size of every generation; 0: chosen */
+	unsigned grow_wait_ms; /* how long a full map waits for borrowed handles; 0: 5 s */
+};
+/*
+ * Creates what is missing; takes the flock (ZS_EEXIST: another daemon has it); refuses network file systems
+ * (ZS_EPERM).
+ */
+int store_dir_open(const char *state_dir, const struct store_dir_opts *opts, struct store_dir **out);
+void store_dir_close(struct store_dir *d);
+const char *store_dir_tmp(const struct store_dir *d);  /* for extsort and spool files; emptied at open */
+/* Injective, bounded, safe directory name ("ab/example.com") of a zone, relative to zones/. */
+#define STORE_PATH_MAX 256
+int store_zone_path(const uint8_t *zone, char *dst, size_t cap);
+
+/* --- one zone ------------------------------------------------------------------------------------------- */
+struct store;
+enum store_health { STORE_EMPTY, STORE_READY, STORE_DAMAGED /* set aside, must be rebuilt */ };
+/* zone: wire, lower case. Opens CURRENT if there is one: 0 with health READY, EMPTY, or DAMAGED (the damaged
+ * generation was renamed aside to <n>.mdb.damaged-<k>, never deleted). ZS_EVERSION: a newer format,
+ * untouched. Left-over generations of interrupted builds become donors (store_donor). */
+int store_open(struct store_dir *d, const uint8_t *zone, struct store **out, enum store_health *health);
+void store_close(struct store *s); /* all snapshots must have been given back; NULL is legal */
+/* Path for the key-state text beside the generations ("<dir>/keystate"). */
+const char *store_keystate_path(const struct store *s);
+uint64_t store_bytes(struct store *s);            /* file size of the live generation */
+/* Removes everything of the zone, durable. The store must be closed. */
+int store_purge(struct store_dir *d, const uint8_t *zone);
+
+/* --- snapshots ------------------------------------------------------------------------------------------ */
+/* One committed version, counted. Behind it: read transactions of one transaction id, opened on demand while that
+ * version is the newest. */
+struct snap;
+int store_snap(struct store *s, struct snap **out);          /* ZS_ENOENT: no version yet */
+struct snap *snap_ref(struct snap *s);
+void snap_unref(struct snap *s);                             /* NULL is legal */
+uint64_t snap_version(const struct snap *s);
+/*
+ * A read-only kv handle for one thread. ZS_EAGAIN: an old version whose read transactions are all borrowed:
+ * try later.
+ */
+int snap_kv(struct snap *s, struct kv **out);
+/* Octets that this snapshot keeps from being reused (estimate). Its age is its holder's to know. */
+uint64_t snap_pinned(struct snap *s);
+
+/* --- views: a snapshot and an overlay ------------------------------------------------------------------- */
+struct view;
+/*
+ * snap is referenced (NULL: empty base). Overlay bounded by VIEW_PAGES_MAX estimated dirty pages: kv_put
+ * answers ZS_ELIMIT.
+ */
+#define VIEW_PAGES_MAX 32768
+int view_new(struct snap *snap, struct view **out);
+void view_free(struct view *v);
+/* A handle over both; several may be open; puts of one are seen by all (same thread). A view whose snapshot member was
+ * released (view_park) opens it again on demand. */
+int view_kv(struct view *v, struct kv **out);
+/* Gives the snapshot back while a job waits; handles may stay, but answer ZS_ESTALE meanwhile:
+ * view_resume() takes a newer one if the base has not moved, else ZS_ESTALE. */
+void view_park(struct view *v);
+int view_resume(struct view *v, struct store *s);
+size_t view_pages(const struct view *v);                     /* estimated dirty pages */
+size_t view_changes(const struct view *v);
+/* Iterates the overlay's keys in order: *deleted tells. ZS_ENOENT at the end. pos starts as NULL. One iteration of a
+ * view at a time; store_commit() makes one too. */
+int view_next_change(struct view *v, void **pos, const uint8_t **key, size_t *klen, const uint8_t **val,
+		     size_t *vlen, bool *deleted);
+uint64_t view_base(const struct view *v);                    /* version, 0 = empty */
+
+/* Writes the overlay in one synced transaction on top of its base. The META record of the version number is the
+ * store's own. *version: the new one. ZS_ESTALE (base moved), ZS_ENOSPC, ZS_EIO (generation retired: the
+ * caller starts a rebuild from the snapshot), ZS_ELIMIT. A full map is grown here and the commit done again;
+ * ZS_EAGAIN when handles of others did not come back in time for that (nothing was written). Items that this
+ * view's handles gave out end here. An empty base on an empty store makes the first generation. */
+int store_commit(struct store *s, struct view *v, uint64_t *version);
+
+/* --- generations ---------------------------------------------------------------------------------------- */
+/* A zone-sized build: the next generation, written in key order. One per zone at a time (ZS_EEXIST). */
+struct build;
+int build_new(struct store *s, struct build **out);
+/* key greater than every key appended before (TAB_RECORDS and up). Commits on its own at 8,192 estimated dirty pages:
+ * those commits are the checkpoints. */
+int build_append(struct build *b, const void *key, size_t klen, const void *val, size_t vlen);
+int build_put(struct build *b, const void *key, size_t klen, const void *val, size_t vlen); /* any order; small things only */
+int build_checkpoint(struct build *b);                       /* commit now, synced */
+/* Reads what is committed so far (second passes, the gate). Any number, any thread, one thread each. */
+int build_kv(struct build *b, struct kv **out);
+/* A view on the committed content, for a last small change (SOA, serial): commit with build_commit_view. */
+int build_view(struct build *b, struct view **out);
+int build_commit_view(struct build *b, struct view *v);
+/*
+ * The build contains everything up to this version of the live generation (at first: the version at
+ * build_new).
+ */
+void build_caught_up(struct build *b, uint64_t version);
+/* ZS_ESTALE when the live version is not the one the build has caught up with. ZS_EIO: may be tried again; until then the
+ * live generation takes no commit. Marks it ready, moves CURRENT (write, fsync, rename, fsync of the
+ * directory); from now on store_snap() gives the new version, numbered one above the old. Old snapshots live
+ * on until they are given back, then the old file is removed. */
+int build_publish(struct build *b, uint64_t *version);       /* frees b on success */
+void build_free(struct build *b);                            /* abandons: file removed, NULL is legal */
+/* As build_free, but keeps the file as donor of signatures for the next build. */
+void build_keep(struct build *b);
+/* Newest left-over of an interrupted build, read-only: signatures to reuse. ZS_ENOENT. Handles must be closed before
+ * store_drop_donors(), which removes them all. */
+int store_donor(struct store *s, struct kv **out);
+void store_drop_donors(struct store *s);
+
+/* --- key register: who uses which key object (own small environment, state-dir/register) ---------------- */
+struct keyreg;
+struct keyreg_entry { uint8_t id[16]; char keystore[64]; uint8_t zone[255]; uint8_t zone_len; uint8_t role; uint8_t algorithm; int64_t created; };
+int keyreg_open(struct store_dir *d, struct keyreg **out);
+void keyreg_close(struct keyreg *r);
+int keyreg_put(struct keyreg *r, const struct keyreg_entry *e);   /* durable before it returns */
+int keyreg_remove(struct keyreg *r, const uint8_t id[16], const uint8_t *zone, size_t zone_len);
+int keyreg_each(struct keyreg *r, int (*fn)(void *ctx, const struct keyreg_entry *e), void *ctx);
+
+#endif

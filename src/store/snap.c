@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Snapshots: one committed state of a generation, counted, with a set of read transactions of one transaction
+ * id. A member of the set is the kv handle itself: borrowed by one thread, given back by kv_close(). Called
+ * by workers through the public functions, by view.c and build.c.
+ *
+ * Invariants: every member has the transaction id of its snapshot; members are opened while nothing newer is
+ * committed, later only the existing ones are handed round; the generation cannot close or go while a
+ * snapshot of it lives. Everything here is guarded by store->lock, except that a borrowed member belongs to
+ * its borrower.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/err.h"
+#include "priv.h"
+
+struct member {
+	struct kv kv; /* first: handles are passed around as struct kv */
+	struct snap *snap;
+	struct member *next;
+	MDB_txn *txn;
+	MDB_cursor *cur;
+	MDB_cursor *look; /* for get, which moves no position */
+	bool placed;
+};
+
+struct snap {
+	struct store *store;
+	struct gen *gen;
+	size_t txnid;
+	uint64_t version;
+	uint64_t written; /* store->written when it was taken */
+	unsigned refs;    /* holders and borrowed members */
+	unsigned idle_count;
+	struct member *idle;
+};
+
+/* --- the handle ----------------------------------------------------------------------------------------- */
+
+/* The store's own records stand before all others: reaching them is reaching the end. */
+static int answer(struct member *m, int rc, const MDB_val *k, const MDB_val *v, struct kv_item *out)
+{
+	m->placed = rc == 0 && k->mv_size && *(const uint8_t *)k->mv_data >= TAB_USER_MIN;
+	if (!m->placed)
+		return rc ? zs_from_mdb(rc) : ZS_ENOENT;
+	*out = (struct kv_item){ k->mv_data, k->mv_size, v->mv_data, v->mv_size };
+	return 0;
+}
+
+static MDB_val to_val(const void *p, size_t len)
+{
+	return (MDB_val){ .mv_size = len, .mv_data = (void *)(uintptr_t)p };
+}
+
+/* Keys before the first table that is shown. */
+static bool is_low(const void *key, size_t klen)
+{
+	return klen == 0 || *(const uint8_t *)key < TAB_USER_MIN;
+}
+
+static int member_get(struct kv *kv, const void *key, size_t klen, struct kv_item *out)
+{
+	struct member *m = (struct member *)kv;
+	MDB_val k = to_val(key, klen), v;
+	int rc;
+
+	if (is_low(key, klen))
+		return ZS_ENOENT;
+	rc = mdb_cursor_get(m->look, &k, &v, MDB_SET_KEY);
+	if (rc)
+		return zs_from_mdb(rc);
+	*out = (struct kv_item){ k.mv_data, k.mv_size, v.mv_data, v.mv_size };
+	return 0;
+}
+
+static int member_seek(struct kv *kv, const void *key, size_t klen, struct kv_item *out)
+{
+	static const uint8_t first = TAB_USER_MIN;
+	struct member *m = (struct member *)kv;
+	MDB_val k = is_low(key, klen) ? to_val(&first, 1) : to_val(key, klen), v;
+
+	return answer(m, mdb_cursor_get(m->cur, &k, &v, MDB_SET_RANGE), &k, &v, out);
+}
+
+static int member_seek_lt(struct kv *kv, const void *key, size_t klen, struct kv_item *out)
+{
+	struct member *m = (struct member *)kv;
+	MDB_val k = to_val(key, klen), v;
+	int rc;
+
+	if (is_low(key, klen)) {
+		m->placed = false;
+		return ZS_ENOENT;
+	}
+	rc = mdb_cursor_get(m->cur, &k, &v, MDB_SET_RANGE);
+	if (rc == 0)
+		rc = mdb_cursor_get(m->cur, &k, &v, MDB_PREV);
+	else if (rc == MDB_NOTFOUND)
+		rc = mdb_cursor_get(m->cur, &k, &v, MDB_LAST);
+	return answer(m, rc, &k, &v, out);
+}
+
+static int member_step(struct kv *kv, MDB_cursor_op op, struct kv_item *out)
+{
+	struct member *m = (struct member *)kv;
+	MDB_val k, v;
+
+	if (!m->placed)
+		return ZS_ENOENT;
+	return answer(m, mdb_cursor_get(m->cur, &k, &v, op), &k, &v, out);
+}
+
+static int member_next(struct kv *kv, struct kv_item *out)
+{
+	return member_step(kv, MDB_NEXT, out);
+}
+
+static int member_prev(struct kv *kv, struct kv_item *out)
+{
+	return member_step(kv, MDB_PREV, out);
+}
+
+static void snap_put_locked(struct snap *sn);
+
+static void member_close(struct kv *kv)
+{
+	struct member *m = (struct member *)kv;
+	struct snap *sn = m->snap;
+	struct store *s = sn->store;
+
+	pthread_mutex_lock(&s->lock);
+	m->placed = false;
+	m->next = sn->idle;
+	sn->idle = m;
+	sn->idle_count++;
+	if (--sn->gen->borrowed == 0)
+		pthread_cond_broadcast(&s->returned);
+	snap_put_locked(sn); /* unlocks */
+}
+
+static const struct kv_ops member_ops = {
+	.get = member_get,
+	.seek = member_seek,
+	.seek_lt = member_seek_lt,
+	.next = member_next,
+	.prev = member_prev,
+	.close = member_close,
+};
+
+/* --- members -------------------------------------------------------------------------------------------- */
+
+static void member_free(struct member *m)
+{
+	if (m->cur)
+		mdb_cursor_close(m->cur);
+	if (m->look)
+		mdb_cursor_close(m->look);
+	mdb_txn_abort(m->txn);
+	free(m);
+}
+
+static int member_new(struct gen *g, struct member **out)
+{
+	struct member *m = calloc(1, sizeof *m);
+	int rc;
+
+	if (!m)
+		return ZS_ENOMEM;
+	m->kv.ops = &member_ops;
+	rc = mdb_txn_begin(g->env, NULL, MDB_RDONLY, &m->txn);
+	if (rc) {
+		free(m);
+		return zs_from_mdb(rc);
+	}
+	rc = mdb_cursor_open(m->txn, g->dbi, &m->cur);
+	if (!rc)
+		rc = mdb_cursor_open(m->txn, g->dbi, &m->look);
+	if (rc) {
+		member_free(m);
+		return zs_from_mdb(rc);
+	}
+	*out = m;
+	return 0;
+}
+
+/* One more for the snapshot; ZS_EAGAIN when something newer was committed meanwhile. */
+static int snap_add(struct snap *sn)
+{
+	struct member *m;
+	int rc = member_new(sn->gen, &m);
+
+	if (rc)
+		return rc == ZS_EIO ? ZS_EAGAIN : rc; /* a retired one opens none: those there are go round */
+	if (mdb_txn_id(m->txn) != sn->txnid) {
+		member_free(m);
+		return ZS_EAGAIN;
+	}
+	m->snap = sn;
+	m->next = sn->idle;
+	sn->idle = m;
+	sn->idle_count++;
+	return 0;
+}
+
+void snap_top_up(struct snap *sn)
+{
+	while (sn->idle_count < SNAP_SPARE && snap_add(sn) == 0)
+		;
+}
+
+/* --- snapshots ------------------------------------------------------------------------------------------ */
+
+/* store->lock is held, the generation in use. A build has no version yet: 0. */
+static int snap_open(struct gen *g, struct snap **out)
+{
+	struct snap *sn = calloc(1, sizeof *sn);
+	struct member *m = NULL;
+	int rc = sn ? member_new(g, &m) : ZS_ENOMEM;
+
+	if (rc) {
+		free(sn);
+		return rc;
+	}
+	*sn = (struct snap){ .store = g->store, .gen = g, .txnid = mdb_txn_id(m->txn), .refs = 1, .idle = m,
+			     .idle_count = 1, .written = g->store->written };
+	m->snap = sn;
+	if (g == g->store->live)
+		rc = rec_get_version(m->txn, g->dbi, &sn->version);
+	if (rc) {
+		member_free(m);
+		free(sn);
+		return rc;
+	}
+	*out = sn;
+	return 0;
+}
+
+int snap_new(struct gen *g, struct snap **out)
+{
+	struct store *s = g->store;
+	int rc = gen_use(g);
+
+	if (rc)
+		return rc;
+	pthread_mutex_lock(&s->lock);
+	rc = snap_open(g, out);
+	pthread_mutex_unlock(&s->lock);
+	if (rc)
+		gen_unuse(g);
+	return rc;
+}
+
+/*
+ * What is `newest` may have been overtaken by a commit that has not returned yet: that version is a good
+ * answer.
+ */
+int store_snap(struct store *s, struct snap **out)
+{
+	struct gen *g;
+	int rc = 0;
+
+	pthread_mutex_lock(&s->lock);
+	g = s->live;
+	if (s->newest) {
+		s->newest->refs++;
+	} else if (!g) {
+		rc = ZS_ENOENT;
+	} else {
+		rc = gen_use(g);
+		if (!rc) {
+			rc = snap_open(g, &s->newest);
+			if (rc)
+				gen_unuse(g);
+		}
+	}
+	if (!rc)
+		*out = s->newest;
+	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
+struct snap *snap_ref(struct snap *sn)
+{
+	pthread_mutex_lock(&sn->store->lock);
+	sn->refs++;
+	pthread_mutex_unlock(&sn->store->lock);
+	return sn;
+}
+
+/* store->lock is held and given back here. */
+static void snap_put_locked(struct snap *sn)
+{
+	struct store *s = sn->store;
+	struct gen *g = sn->gen;
+	bool last = --sn->refs == 0;
+
+	if (last && s->newest == sn)
+		s->newest = NULL;
+	pthread_mutex_unlock(&s->lock);
+	if (!last)
+		return;
+	while (sn->idle) {
+		struct member *m = sn->idle;
+
+		sn->idle = m->next;
+		member_free(m);
+	}
+	free(sn);
+	gen_unuse(g);
+}
+
+void snap_unref(struct snap *sn)
+{
+	if (!sn)
+		return;
+	pthread_mutex_lock(&sn->store->lock);
+	snap_put_locked(sn);
+}
+
+uint64_t snap_version(const struct snap *sn)
+{
+	return sn->version;
+}
+
+int snap_kv(struct snap *sn, struct kv **out)
+{
+	struct store *s = sn->store;
+	struct gen *g = sn->gen;
+	struct member *m;
+	int rc = 0;
+
+	pthread_mutex_lock(&s->lock);
+	while (g->growing)
+		pthread_cond_wait(&s->returned, &s->lock);
+	if (!sn->idle)
+		rc = snap_add(sn);
+	if (!rc) {
+		m = sn->idle;
+		/* The map may have moved since the cursors were used last: they forget their pages. */
+		rc = zs_from_mdb(mdb_cursor_renew(m->txn, m->cur));
+		if (!rc)
+			rc = zs_from_mdb(mdb_cursor_renew(m->txn, m->look));
+	}
+	if (!rc) {
+		sn->idle = m->next;
+		sn->idle_count--;
+		sn->refs++;
+		g->borrowed++;
+		*out = &m->kv;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
+/* What commits dirtied since; of a generation that is no longer live, all of it. */
+uint64_t snap_pinned(struct snap *sn)
+{
+	struct store *s = sn->store;
+	struct stat st;
+	uint64_t n;
+
+	pthread_mutex_lock(&s->lock);
+	n = s->written - sn->written;
+	if (sn->gen != s->live)
+		n = stat(sn->gen->path, &st) ? 0 : (uint64_t)st.st_size;
+	pthread_mutex_unlock(&s->lock);
+	return n;
+}
+
+struct gen *snap_gen(const struct snap *sn)
+{
+	return sn->gen;
+}
+
+struct store *snap_store(const struct snap *sn)
+{
+	return sn->store;
+}
+
+size_t snap_txnid(const struct snap *sn)
+{
+	return sn->txnid;
+}
