@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What is published of a zone: immutable, counted. Built by a worker, handed to the loop, lent to transfers.
+ * The apex RRsets and the proof live in its arena. The loop answers from this alone and never touches the
+ * store.
+ */
+#ifndef ZONESEAL_NET_PUB_H
+#define ZONESEAL_NET_PUB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/kv.h"
+#include "dns/rrset.h"
+
+struct pub {
+	int refs; /* atomic */
+	struct arena *mem;
+	const uint8_t *zone; /* wire, lower case */
+	uint32_t serial;
+	bool is_signed;
+	const struct rrset *set; /* apex RRsets with signatures; SOA is set[0] */
+	size_t nset;
+	const struct rrset *denial; /* NSEC or NSEC3 that matches the apex: NODATA proof; NULL when unsigned */
+	uint32_t soa_expire;
+	int64_t earliest_expiry; /* wall; of any signature in the zone; INT64_MAX when unsigned */
+	/* opens the version's records for a transfer (worker); ZS_EAGAIN: try again soon */
+	int (*open)(void *source, struct kv **out);
+	void (*release)(void *source); /* called with the last reference (any thread) */
+	void *source;
+	uint64_t rrs_estimate;
+};
+struct pub *pub_new(void); /* refs 1, own arena; NULL when out of memory */
+struct pub *pub_ref(struct pub *p);
+void pub_unref(struct pub *p); /* NULL is legal */
+
+#endif

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The AXFR renderer: SOA, every record of RECORDS with its signatures, the denial chain with its signatures,
+ * SOA (RFC 5936 2.2). The signatures over the SOA stand once, in their place in the walk. Nothing is
+ * allocated per record: a record points into the snapshot until it is written. Invariant: `rr` waits whenever
+ * `have` is set, and the iterator does not move meanwhile. Hot path of the server: called by xfrout.c on the
+ * render pool.
+ */
+#include "render.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/text.h"
+#include "dns/schema.h"
+
+#define OUT_FLAGS (F_QR | F_AA)
+
+enum phase { PHASE_FIRST_SOA, PHASE_RECORDS, PHASE_DENIAL, PHASE_LAST_SOA, PHASE_END };
+
+struct render {
+	struct xfr_request x;
+	struct kv *kv;
+	enum phase phase;
+	bool first;              /* no message was made yet */
+	bool in_set, have, ended; /* v is being read; rr waits to be written; all is written */
+	uint16_t type;           /* of the set */
+	struct rrval v;
+	struct rr rr;
+	size_t okey_len;         /* of owner[] */
+	uint8_t okey[KEY_MAX];
+	uint8_t owner[NAME_MAX_WIRE];
+	struct rr soa;
+	uint8_t soa_owner[NAME_MAX_WIRE];
+	uint8_t *soa_rdata;
+	struct msgw w;
+};
+
+int render_new(struct xfr_request *x, struct render **out)
+{
+	struct render *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return ZS_ENOMEM;
+	r->x = *x;
+	r->first = true;
+	x->pub = NULL;
+	x->tsig = NULL;
+	*out = r;
+	return 0;
+}
+
+struct xfr_request *render_request(struct render *r)
+{
+	return &r->x;
+}
+
+void render_close(struct render *r)
+{
+	kv_close(r->kv);
+	r->kv = NULL;
+}
+
+void render_free(struct render *r)
+{
+	if (!r)
+		return;
+	render_close(r);
+	xfr_request_clear(&r->x);
+	free(r->soa_rdata);
+	free(r);
+}
+
+bool render_is_open(const struct render *r)
+{
+	return r->kv != NULL;
+}
+
+/* The snapshot's SOA frames the transfer; it must be the version that was published. */
+static int read_soa(struct render *r)
+{
+	uint8_t okey[OKEY_MAX], key[KEY_MAX];
+	size_t n = name_okey(r->x.pub->zone, okey);
+	struct kv_item it;
+	struct rr_item item;
+	struct rrval v;
+	struct soa soa;
+	int err = kv_get(r->kv, key, key_record(key, okey, n, T_SOA), &it);
+
+	if (err == 0)
+		err = rrval_open(&v, it.val, it.vlen);
+	if (err != 0)
+		return err;
+	if (!rrval_rr(&v, &item) || soa_read(item.data, item.len, &soa) != 0)
+		return ZS_EFORMAT;
+	if (soa.serial != r->x.pub->serial)
+		return ZS_ESTALE;
+	r->soa_rdata = malloc(item.len);
+	if (!r->soa_rdata)
+		return ZS_ENOMEM;
+	memcpy(r->soa_rdata, item.data, item.len);
+	memcpy(r->soa_owner, v.owner ? v.owner : r->x.pub->zone,
+	       name_len(v.owner ? v.owner : r->x.pub->zone));
+	r->soa = (struct rr){ .owner = r->soa_owner, .type = T_SOA, .class = CLASS_IN, .ttl = v.ttl,
+			      .rdata = r->soa_rdata, .rdlen = item.len };
+	return 0;
+}
+
+int render_open(struct render *r)
+{
+	int err = r->x.pub->open(r->x.pub->source, &r->kv);
+
+	if (err != 0) {
+		r->kv = NULL;
+		return err;
+	}
+	err = read_soa(r);
+	if (err != 0)
+		render_close(r);
+	return err;
+}
+
+/* Owner of the RRset at the iterator: as upstream wrote it, or from the key. */
+static int set_owner(struct render *r, const uint8_t *okey, size_t n)
+{
+	size_t len;
+	int err;
+
+	if (r->v.owner) {
+		r->rr.owner = r->v.owner;
+		return 0;
+	}
+	r->rr.owner = r->owner;
+	if (n == r->okey_len && memcmp(okey, r->okey, n) == 0)
+		return 0;
+	r->okey_len = SIZE_MAX;
+	err = name_from_okey(okey, n, r->owner, &len);
+	if (err != 0)
+		return err;
+	memcpy(r->okey, okey, n);
+	r->okey_len = n;
+	return 0;
+}
+
+/* NSEC3: the hash in base32hex, lower case, below the apex (RFC 5155 3). */
+static int set_hashed_owner(struct render *r, const uint8_t *hash)
+{
+	size_t zone_len = name_len(r->x.pub->zone);
+
+	if (zone_len > NAME_MAX_WIRE - 33)
+		return ZS_EFORMAT;
+	r->okey_len = SIZE_MAX;
+	r->owner[0] = 32;
+	text_b32hex((char *)r->owner + 1, hash, NSEC3_HASH_LEN); /* its NUL is overwritten */
+	memcpy(r->owner + 33, r->x.pub->zone, zone_len);
+	r->rr.owner = r->owner;
+	return 0;
+}
+
+static int enter_set(struct render *r, const struct kv_item *it)
+{
+	const uint8_t *okey;
+	size_t n;
+	int err = rrval_open(&r->v, it->val, it->vlen);
+
+	if (err != 0)
+		return err;
+	if (r->phase == PHASE_RECORDS) {
+		err = key_record_split(it->key, it->klen, &okey, &n, &r->type);
+		if (err == 0)
+			err = set_owner(r, okey, n);
+	} else if (it->klen < 2) {
+		err = ZS_EFORMAT;
+	} else if (it->key[1] == 0) {
+		r->type = T_NSEC;
+		err = set_owner(r, it->key + 2, it->klen - 2);
+	} else {
+		r->type = T_NSEC3;
+		err = it->klen == 2 + NSEC3_HASH_LEN ? set_hashed_owner(r, it->key + 2) : ZS_EFORMAT;
+	}
+	r->in_set = err == 0;
+	return err;
+}
+
+/* Moves to the next RRset of the two tables, or to the closing SOA. */
+static int next_set(struct render *r, bool start)
+{
+	uint8_t table = r->phase == PHASE_RECORDS ? TAB_RECORDS : TAB_DENIAL;
+	struct kv_item it;
+	int err = start ? kv_seek(r->kv, &table, 1, &it) : kv_next(r->kv, &it);
+
+	if (err != 0 && err != ZS_ENOENT)
+		return err;
+	if (err == 0 && it.klen > 0 && it.key[0] == table)
+		return enter_set(r, &it);
+	r->phase++;
+	return r->phase == PHASE_DENIAL ? next_set(r, true) : 0;
+}
+
+/* The next record of the set in hand into rr: data without duplicates, then signatures. False at its end. */
+static bool set_record(struct render *r)
+{
+	struct rr_item item;
+	struct sig_item sig;
+
+	r->rr.class = CLASS_IN;
+	r->rr.ttl = r->v.ttl;
+	while (rrval_rr(&r->v, &item)) {
+		if (item.flags & RRI_DUP || (r->type == T_SOA && r->phase == PHASE_RECORDS))
+			continue;
+		r->rr.type = r->type;
+		r->rr.rdata = item.data;
+		r->rr.rdlen = item.len;
+		return true;
+	}
+	if (!rrval_sig(&r->v, &sig))
+		return false;
+	r->rr.type = T_RRSIG;
+	r->rr.rdata = sig.data;
+	r->rr.rdlen = sig.len;
+	return true;
+}
+
+/* Finds the next record of the transfer: have, or ended. */
+static int step(struct render *r)
+{
+	while (!r->have && !r->ended) {
+		int err = 0;
+
+		if (r->in_set) {
+			r->have = set_record(r);
+			r->in_set = r->have;
+			if (!r->have)
+				err = next_set(r, false);
+		} else if (r->phase == PHASE_FIRST_SOA || r->phase == PHASE_LAST_SOA) {
+			r->rr = r->soa;
+			r->have = true;
+		} else {
+			r->ended = true;
+		}
+		if (err != 0)
+			return err;
+	}
+	return 0;
+}
+
+/* After rr was written. */
+static int advance(struct render *r)
+{
+	r->have = false;
+	if (r->phase == PHASE_FIRST_SOA) {
+		r->phase = PHASE_RECORDS;
+		return next_set(r, true);
+	}
+	if (r->phase == PHASE_LAST_SOA)
+		r->phase = PHASE_END;
+	return 0;
+}
+
+static int fill_message(struct render *r, uint64_t *records)
+{
+	uint64_t n = 0;
+	int err;
+
+	for (;;) {
+		err = step(r);
+		if (err != 0 || r->ended)
+			break;
+		err = msgw_rr(&r->w, SEC_ANSWER, &r->rr);
+		if (err == ZS_EFULL && n == 0 && r->w.cap < MSG_MAX) {
+			r->w.cap = MSG_MAX; /* a record that fits no ordinary message */
+			continue;
+		}
+		if (err == ZS_EFULL && n > 0) {
+			err = 0;
+			break;
+		}
+		if (err != 0)
+			break;
+		n++;
+		err = advance(r);
+		if (err != 0)
+			break;
+	}
+	*records += n;
+	return err;
+}
+
+/* One message at p, room for its length and MSG_MAX octets. */
+static int make_message(struct render *r, uint8_t *p, struct render_block *b)
+{
+	size_t room = r->x.tsig ? tsig_key_room(r->x.key) : 0, len;
+	int err = 0;
+
+	msgw_init(&r->w, p + 2, RENDER_MESSAGE, r->x.id,
+		  msg_flags(OP_QUERY, OUT_FLAGS | r->x.flags, RC_NOERROR));
+	r->w.reserve = room;
+	if (r->first) {
+		r->w.reserve += answer_opt_room(&r->x.edns);
+		err = msgw_question(&r->w, r->x.qname, r->x.qtype, CLASS_IN);
+	}
+	if (err == 0)
+		err = fill_message(r, &b->records);
+	if (err == 0 && r->first)
+		err = msgw_opt(&r->w, &r->x.edns);
+	if (err != 0)
+		return err;
+	r->first = false;
+	len = r->w.len;
+	if (r->x.tsig)
+		err = tsig_sign_answer(r->x.tsig, p + 2, &len, MSG_MAX);
+	put_be16(p, (uint16_t)len);
+	b->len += 2 + len;
+	return err;
+}
+
+int render_next(struct render *r, struct render_block **out)
+{
+	struct render_block *b = malloc(sizeof(*b) + RENDER_BLOCK + 2 + MSG_MAX), *fit;
+	int err = 0;
+
+	if (!b)
+		return ZS_ENOMEM;
+	*b = (struct render_block){ .len = 0 };
+	while (err == 0 && r->phase != PHASE_END && b->len < RENDER_BLOCK)
+		err = make_message(r, b->data + b->len, b);
+	if (err != 0) {
+		free(b);
+		return err;
+	}
+	b->last = r->phase == PHASE_END;
+	/* A small zone must not hold the room of a large one. */
+	fit = b->len < RENDER_BLOCK ? realloc(b, sizeof(*b) + b->len) : NULL;
+	*out = fit ? fit : b;
+	return 0;
+}
