@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The stages of a zone-sized build, as the loop sees them: content -> serial and SOA -> gate -> guard -> publication. A
+ * failure at any point drops the candidate (its signatures stay behind as donor); the last good version is served all the
+ * while.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/err.h"
+#include "base/log.h"
+#include "base/rand.h"
+#include "build.h"
+#include "policyprint.h"
+
+#define SORT_MEMORY (16u << 20)
+#define SPREAD_MIN 1000
+#define CEILING_STEP 1000
+#define RELEASE_VALID_S 3600
+/* Every value was verified octet by octet before it was written: the run over the whole version samples on top of that. */
+#define VERIFIED_ONE_IN 1000
+
+static void build_end(struct build_job *b, enum zone_event ev, bool keep_donor)
+{
+	struct zone *z = b->zone;
+
+	timer_stop(b->e->timers, &b->retry);
+	gate_free(b->gate);
+	gate_free(b->values);
+	build_chain_close(b);
+	kv_close(b->base_kv);
+	kv_close(b->donor_kv);
+	snap_unref(b->base);
+	if (keep_donor)
+		build_keep(b->out);
+	else
+		build_free(b->out);
+	extsort_free(b->expiry);
+	transfer_free(b->in);
+	setup_unref(b->setup);
+	pthread_mutex_destroy(&b->lock);
+	z->build = NULL;
+	free(b);
+	zone_event(z, ev);
+	zone_job_end(z);
+}
+
+static void build_failed(struct build_job *b)
+{
+	struct zone *z = b->zone;
+	int err = b->err;
+
+	if (err == ZS_EHELD) {
+		atomic_fetch_add(&z->count.held[0], 1);
+		z->meta.held = true;
+		z->meta.held_serial = b->in->soa_fields.serial;
+		zone_alarm_set(z, ALARM_HELD, "serial %u is held: %s", b->in->soa_fields.serial, b->reason);
+		build_end(b, EV_HELD, false);
+		return;
+	}
+	if (err == ZS_ECANCEL)
+		log_msg(LL_INFO, "build", z->name, "event=cancelled");
+	else if (err == ZS_EBADSIG)
+		gating_bad_signature(z);
+	else if (err == ZS_EREFUSED || err == ZS_EKEY || err == ZS_EVAULT || err == ZS_EPOISON || err == ZS_ECRYPTO)
+		zone_alarm_set(z, ALARM_SIGNING, "signing failed: %s", zs_strerror(err));
+	else
+		zone_alarm_set(z, ALARM_STORE, "build failed: %s", zs_strerror(err));
+	build_end(b, EV_FAILED, true);
+}
+
+/* --- gate ---------------------------------------------------------------------------------------------------- */
+
+static int open_base(void *ctx, struct kv **out)
+{
+	struct build_job *b = ctx;
+
+	return b->base ? snap_kv(b->base, out) : ZS_ENOENT;
+}
+
+static uint64_t values_verified(const struct build_job *b)
+{
+	struct gate_sums sums = { 0 };
+
+	if (b->values)
+		gate_sums(b->values, &sums);
+	return sums.verified;
+}
+
+static void gate_done(void *arg, int err)
+{
+	struct build_job *b = arg;
+	struct zone *z = b->zone;
+	struct gate_sums sums;
+
+	gate_sums(b->gate, &sums);
+	sums.verified += values_verified(b);
+	if (!err && gate_total(b->gate) == 0) {
+		log_msg(LL_INFO, "gate", z->name, "event=passed serial=%u rrsets=%llu signatures=%llu verified=%llu chain=%llu", b->serial,
+			(unsigned long long)sums.rrsets, (unsigned long long)sums.signatures, (unsigned long long)sums.verified,
+			(unsigned long long)sums.chain_records);
+		zone_alarm_clear(z, ALARM_VETO);
+		zone_alarm_clear(z, ALARM_SIGNING);
+		zone_event(z, EV_BUILT);
+		return;
+	}
+	if (err) {
+		b->err = err;
+		build_failed(b);
+		return;
+	}
+	gating_report(z, b->gate);
+	gating_describe(b->gate, b->reason, sizeof(b->reason));
+	zone_alarm_set(z, ALARM_VETO, "serial %u vetoed by the gate, the last good version stays: %s", b->serial, b->reason);
+	build_end(b, EV_FAILED, false);
+}
+
+static void start_gate(struct build_job *b)
+{
+	b->gating.p.now = clk_wall().s;
+	if (b->base) {
+		b->gating.p.open_base = open_base;
+		b->gating.p.base_ctx = b;
+	}
+	gate_free(b->gate);
+	b->gating.p.one_in = VERIFIED_ONE_IN;
+	b->gate = gate_new(&b->gating.p);
+	if (!b->gate || gating_whole(b->e, b->gate, b->out, gate_done, b) != 0) {
+		b->err = ZS_ENOMEM;
+		build_failed(b);
+	}
+}
+
+/* --- stages -------------------------------------------------------------------------------------------------- */
+
+static void start_soa(struct build_job *b)
+{
+	b->serial = downstream_next_serial(b->zone, b->in->soa_fields.serial);
+	if (b->pol.unsigned_zone && b->zone->conf->upstream_dnssec == UPDNSSEC_PASS)
+		b->serial = b->in->soa_fields.serial;
+	b->stage = STAGE_SOA;
+	b->source_ended = false;
+	build_kick(b);
+}
+
+void build_redo(struct zone *z)
+{
+	start_soa(z->build);
+}
+
+static void count_signatures(struct build_job *b)
+{
+	for (int i = 0; i < SIGN_REASONS; i++) {
+		atomic_fetch_add(&b->zone->count.made[i], b->made[i]);
+		b->sum_made += b->made[i];
+		b->made[i] = 0;
+	}
+	atomic_fetch_add(&b->zone->count.kept, b->kept);
+	atomic_fetch_add(&b->zone->count.bad_signatures, b->bad);
+	b->bad = 0;
+	b->sum_kept += b->kept;
+	b->kept = 0;
+}
+
+static void kick_again(void *arg)
+{
+	build_kick(arg);
+}
+
+void build_stage_done(void *arg)
+{
+	struct build_job *b = arg;
+
+	count_signatures(b);
+	if (b->err == ZS_EAGAIN) {
+		b->err = 0;
+		timer_set(b->e->timers, &b->retry, MONO_MS(20), kick_again, b);
+	} else if (b->err) {
+		build_failed(b);
+	} else if (b->stage == STAGE_CONTENT_DONE) {
+		start_soa(b);
+	} else {
+		start_gate(b);
+	}
+}
+
+static void build_prepare(void *arg)
+{
+	struct build_job *b = arg;
+	struct store *s = b->zone->store;
+
+	b->err = build_input_open(b);
+	if (!b->err)
+		b->err = build_new(s, &b->out);
+	if (!b->err && (b->err = store_snap(s, &b->base)) == ZS_ENOENT)
+		b->err = 0;
+	if (!b->err && b->base)
+		b->err = snap_kv(b->base, &b->base_kv);
+	if (!b->err && (b->err = store_donor(s, &b->donor_kv)) == ZS_ENOENT)
+		b->err = 0;
+	if (!b->err)
+		b->err = extsort_new(store_dir_tmp(b->e->dir), SORT_MEMORY, 0, &b->expiry);
+	b->signer.spread = !b->base && !b->donor_kv && b->meta.signatures > SPREAD_MIN;
+	if (b->err)
+		mailbox_post(b->e->home, build_stage_done, b);
+	else
+		build_kick(b);
+}
+
+/* `zone release` passes the next input at that serial or newer, once, within an hour (RULES 5). */
+static bool release_holds(const struct zone *z, uint32_t serial)
+{
+	enum serial_order o = z->release_any ? SERIAL_EQ : serial_cmp(serial, z->release_serial);
+
+	return z->released && clk_wall().s - z->released_at.s <= RELEASE_VALID_S && (o == SERIAL_EQ || o == SERIAL_GT);
+}
+
+static struct build_job *build_new_job(struct zone *z, struct transfer *t)
+{
+	struct build_job *b = calloc(1, sizeof(*b));
+	uint64_t seed = 0;
+	uint32_t ttl = t->soa_ttl < t->soa_fields.minimum ? t->soa_ttl : t->soa_fields.minimum;
+
+	if (!b)
+		return NULL;
+	rand_bytes(&seed, sizeof(seed));
+	b->zone = z;
+	b->e = z->e;
+	b->setup = setup_ref(z->setup);
+	b->in = t;
+	b->pol = *z->conf->policy;
+	b->keys = z->keys;
+	b->was_signed = z->have_meta && z->meta.is_signed;
+	b->released = release_holds(z, t->soa_fields.serial);
+	b->now = clk_wall();
+	b->began = clk_mono();
+	b->tail = &b->head;
+	b->next_seq = 1;
+	b->apex_len = name_okey(z->wire, b->apex);
+	policy_print(&b->pol, b->fingerprint, sizeof(b->fingerprint));
+	signer_init(&b->signer, z->wire, &b->keys, &b->pol, b->now, seed, false);
+	denial_init(&b->dp, z->wire, &b->pol, ttl);
+	if (b->dp.kind == DENIAL_NSEC3 && b->pol.nsec3_salt_length) {
+		b->dp.salt_len = b->pol.nsec3_salt_length;
+		if (z->have_meta && z->meta.is_signed && z->meta.salt_len == b->dp.salt_len)
+			memcpy(b->dp.salt, z->meta.salt, b->dp.salt_len);
+		else
+			rand_bytes(b->dp.salt, b->dp.salt_len);
+	}
+	gating_init(&b->gating, z, &b->keys, &b->pol, b->now);
+	memcpy(b->gating.p.salt, b->dp.salt, b->dp.salt_len);
+	b->gating.p.salt_len = b->dp.salt_len;
+	if (!b->pol.unsigned_zone)
+		b->values = gate_new(&b->gating.p);
+	if (!b->pol.unsigned_zone)
+		b->vault = engine_keystore(z->e, b->pol.keystore);
+	pthread_mutex_init(&b->lock, NULL);
+	return b;
+}
+
+void build_start(struct zone *z, struct transfer *t)
+{
+	struct build_job *b;
+	const char *fault = engine_clock_fault(z->e, z->have_meta ? z->meta.last_inception : 0);
+
+	if (fault && zone_is_signed_policy(z)) {
+		zone_alarm_set(z, ALARM_CLOCK, "%s: nothing is signed", fault);
+		transfer_free(t);
+		zone_event(z, EV_FAILED);
+		return;
+	}
+	zone_alarm_clear(z, ALARM_CLOCK);
+	b = build_new_job(z, t);
+	if (!b) {
+		transfer_free(t);
+		zone_event(z, EV_FAILED);
+		return;
+	}
+	z->build = b;
+	zone_job_begin(z);
+	log_msg(LL_INFO, "build", z->name, "event=started upstream=%u records=%llu", t->soa_fields.serial, (unsigned long long)t->intake.records);
+	if (pool_post(b->e->workers, POOL_NORMAL, build_prepare, b) != 0) {
+		b->err = ZS_ENOMEM;
+		build_failed(b);
+	}
+}
+
+void build_cancel(struct zone *z)
+{
+	struct build_job *b = z->build;
+
+	if (!b)
+		return;
+	atomic_store(&b->cancelled, true);
+	if (b->stage == STAGE_SOA_DONE && !b->publishing && z->state == ZONE_CLOSED && b->gate && gate_total(b->gate) == 0) {
+		b->err = ZS_ECANCEL;
+		build_failed(b);
+	} else if (b->stage < STAGE_CONTENT_DONE || b->stage == STAGE_SOA) {
+		build_kick(b);
+	}
+}
+
+/* --- publication ------------------------------------------------------------------------------------------------ */
+
+static void published(void *arg)
+{
+	struct build_job *b = arg;
+	struct zone *z = b->zone;
+
+	b->publishing = false;
+	if (b->err) {
+		build_failed(b);
+		return;
+	}
+	z->version = b->version;
+	z->keys = b->keys;
+	publish_swap(z, b->pub, &b->pub_meta, b->earliest);
+	z->released = false;
+	z->publish_ordered = false;
+	log_msg(LL_NOTICE, "zone", z->name, "event=published serial=%u upstream=%u records=%llu signatures=%llu made=%llu kept=%llu ms=%lld", b->serial,
+		z->meta.upstream_serial, (unsigned long long)z->meta.records, (unsigned long long)z->meta.signatures,
+		(unsigned long long)b->sum_made, (unsigned long long)b->sum_kept,
+		(long long)(mono_diff(clk_mono(), b->began) / 1000));
+	b->out = NULL;
+	build_end(b, EV_PUBLISHED, false);
+	if (z->state != ZONE_CLOSED)
+		downstream_notify(z, true);
+}
+
+/* Text first, then the generation: nothing above the ceiling is ever published (DESIGN 3). */
+static void publish_run(void *arg)
+{
+	struct build_job *b = arg;
+	struct zone *z = b->zone;
+
+	if (!b->keys.have_ceiling || serial_cmp(b->serial, b->keys.serial_ceiling) == SERIAL_GT) {
+		b->keys.have_ceiling = true;
+		b->keys.serial_ceiling = b->serial + CEILING_STEP;
+		b->err = keystate_save(z->store, &b->keys);
+	}
+	kv_close(b->base_kv);
+	kv_close(b->donor_kv);
+	b->base_kv = b->donor_kv = NULL;
+	if (!b->err)
+		b->err = build_publish(b->out, &b->version);
+	if (!b->err) {
+		b->out = NULL;
+		store_drop_donors(z->store);
+		b->pub = publish_prepare(z->store, z->wire, &b->pub_meta, &b->earliest, &b->err);
+	}
+	mailbox_post(b->e->home, published, b);
+}
+
+static bool serial_is_free(const struct build_job *b)
+{
+	const struct zone *z = b->zone;
+
+	return !z->have_floor || serial_cmp(b->serial, z->floor) == SERIAL_GT;
+}
+
+void build_publish_try(struct zone *z)
+{
+	struct build_job *b = z->build;
+
+	if (!b || b->publishing || z->state != ZONE_GUARD)
+		return;
+	if (!downstream_guard_passed(z))
+		return; /* asked again when a secondary answers, by timer and by order */
+	if (!serial_is_free(b)) {
+		if (b->pol.unsigned_zone && z->conf->upstream_dnssec == UPDNSSEC_PASS) {
+			b->err = ZS_EHELD;
+			snprintf(b->reason, sizeof(b->reason), "serial %u is not above %u, which the secondaries have", b->serial, z->floor);
+			build_failed(b);
+			return;
+		}
+		zone_event(z, EV_REDO); /* the SOA is made again with a serial above the floor */
+		return;
+	}
+	b->publishing = true;
+	if (pool_post(b->e->workers, POOL_URGENT, publish_run, b) != 0) {
+		b->publishing = false;
+		b->err = ZS_ENOMEM;
+		build_failed(b);
+	}
+}

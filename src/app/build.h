@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * A zone-sized build: sorted input -> next generation. Private to src/app/build*.c.
+ *
+ *   build.c        the stages, on the loop: content, SOA, gate, publication
+ *   build_input.c  the sorted input as owners and RRsets; the survey (RULES 5) before anything is written
+ *   build_pipe.c   the pipeline: groups of RRsets are planned, signed (many in flight) and appended in order
+ */
+#ifndef ZONESEAL_SRC_APP_BUILD_H
+#define ZONESEAL_SRC_APP_BUILD_H
+
+#include <pthread.h>
+#include "gating.h"
+#include "signing.h"
+#include "transfer.h"
+
+enum build_stage { STAGE_RECORDS, STAGE_DENIAL, STAGE_EXPIRY, STAGE_CONTENT_DONE, STAGE_SOA, STAGE_SOA_DONE };
+
+struct build_job {
+	struct zone *zone;
+	struct engine *e;
+	struct setup *setup;              /* referenced */
+	struct transfer *in;
+	struct policy pol;                /* a copy; its texts are setup's */
+	struct keyset keys;
+	struct signer signer;
+	struct denial_params dp;
+	struct gating gating;
+	struct gate *values;              /* verifies each value before it is written; NULL when unsigned */
+	atomic_ullong next_seq;           /* of the expiry index */
+	struct vclient *vault;
+	uint8_t apex[OKEY_MAX]; size_t apex_len;
+	wall_t now;
+	struct zmeta meta;
+	char fingerprint[128];
+	uint32_t serial;
+
+	struct build *out;
+	struct snap *base;
+	struct kv *base_kv, *donor_kv;    /* signatures to reuse */
+	struct extsort *expiry, *nsec3;
+
+	/* reader of the input: the pair that waits */
+	bool have; const uint8_t *key, *val; size_t klen, vlen;
+	struct walk walk;
+	/* reader of the chain */
+	struct kv *chain_kv; struct chain_iter *chain; bool chain_started, chain_ended;
+	uint8_t first[OKEY_MAX]; size_t first_len;     /* order key (NSEC) or hash (NSEC3) of the first name */
+	struct chain_name *held_name; uint8_t held_hash[NSEC3_HASH_LEN]; bool have_held;
+
+	/* pipeline */
+	pthread_mutex_t lock;             /* guards running, again, inflight, group states */
+	bool running, again;
+	unsigned inflight;
+	struct signing *head, **tail;
+	size_t ngroups;
+	bool source_ended;
+	enum build_stage stage;
+	atomic_bool cancelled;
+	int err;
+	bool held;
+	bool was_signed, released;        /* the stored version is signed; `zone release` was given */
+	char reason[512];
+	uint64_t made[SIGN_REASONS], kept, written, bad; /* signatures */
+	uint64_t sum_made, sum_kept;      /* of the whole build, for the log */
+
+	/* on the loop */
+	struct gate *gate;
+	bool publishing;
+	struct timer retry;
+	struct pub *pub;
+	struct zmeta pub_meta;
+	int64_t earliest;
+	uint64_t version;
+	mono_t began;
+};
+
+enum group_state { GROUP_FILLED, GROUP_SENT, GROUP_BACK };
+
+/* build_input.c (worker) */
+int build_input_open(struct build_job *b);                 /* adds our apex RRsets, ends the sort, survey, rewinds */
+int build_input_group(struct build_job *b, struct signing *g); /* whole owners into the group; ZS_ENOENT at the end */
+int build_old(struct build_job *b, struct arena *mem, const uint8_t *key, size_t klen, uint16_t type, const uint8_t *owner, struct rrset *out);
+/* build_chain.c (worker) */
+int build_chain_open(struct build_job *b);
+int build_chain_group(struct build_job *b, struct signing *g);
+void build_chain_close(struct build_job *b);
+/* build_pipe.c: kicks the pipeline; build_stage_done comes on the loop when b->stage is through or b->err is set */
+void build_kick(struct build_job *b);
+void build_stage_done(void *b);
+/* build_soa.c: the SOA with its serial, META records; one small change on top of the content (worker) */
+int build_soa_group(struct build_job *b, struct signing *g);
+int build_soa_write(struct build_job *b, struct signing *g);
+
+/* item -> view: record, expiry entry, the old entry's removal (shared with version.c) */
+int item_write(struct kv *kv, struct signing_item *it, struct wr *scratch);
+void expiry_value(struct wr *w, const uint8_t *key, size_t klen);
+
+#endif

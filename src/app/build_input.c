@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The sorted input, owner by owner. Read twice: the survey applies the input table before anything is written, then
+ * groups are filled. An owner is always read whole, because its NS, DS and DNAME decide what its other RRsets are.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/err.h"
+#include "build.h"
+
+#define GROUP_ITEMS 512
+#define GROUP_OCTETS (1u << 20)
+#define OWNER_SETS_MAX 4096
+
+static int next_pair(struct build_job *b)
+{
+	int err = extsort_next(b->in->sort, &b->key, &b->klen, &b->val, &b->vlen);
+
+	b->have = !err;
+	return err;
+}
+
+/* --- our apex RRsets ------------------------------------------------------------------------------------------ */
+
+static int add_ours(struct build_job *b)
+{
+	uint8_t rdata[KEY_PUB_MAX + 4];
+	struct rr rr = { .owner = b->zone->wire, .type = T_DNSKEY, .class = CLASS_IN, .ttl = b->pol.dnskey_ttl, .rdata = rdata };
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < b->keys.n; i++) {
+		if (b->keys.key[i].state != KEY_ACTIVE)
+			continue;
+		rr.rdlen = key_dnskey(&b->keys.key[i], rdata);
+		err = transfer_add(b->in, &rr, TRANSFER_OURS);
+	}
+	if (!err && b->pol.denial == DENIAL_NSEC3) {
+		rr.type = T_NSEC3PARAM;
+		rr.ttl = 0;
+		rr.rdlen = (uint16_t)nsec3param_rdata(rdata, &b->dp);
+		err = transfer_add(b->in, &rr, TRANSFER_OURS);
+	}
+	return err;
+}
+
+/* --- one RRset, one owner ------------------------------------------------------------------------------------ */
+
+struct item_list { struct rr_item *rr; size_t n, cap; };
+
+static int item_push(struct item_list *l, const struct rr_item *it)
+{
+	if (l->n == l->cap) {
+		size_t cap = l->cap ? l->cap * 2 : 16;
+		struct rr_item *more = realloc(l->rr, cap * sizeof(*more));
+
+		if (!more)
+			return ZS_ENOMEM;
+		l->rr = more;
+		l->cap = cap;
+	}
+	l->rr[l->n++] = *it;
+	return 0;
+}
+
+static int parse_pair(struct build_job *b, struct arena *mem, struct rr_item *it, struct rrset *set)
+{
+	struct rd r = rd_init(b->val, b->vlen);
+	uint8_t flags = rd_u8(&r), olen;
+	const uint8_t *owner;
+
+	it->ttl = rd_u32(&r);
+	it->flags = 0;
+	olen = rd_u8(&r);
+	owner = rd_bytes(&r, olen);
+	it->len = (uint16_t)rd_left(&r);
+	if (r.err)
+		return r.err;
+	it->data = arena_dup(mem, r.p, it->len);
+	if (flags & TRANSFER_OURS)
+		set->flags |= RRV_OURS;
+	if (olen) {
+		set->flags |= RRV_OWNER;
+		set->owner = arena_dup(mem, owner, olen); /* the last record's case counts */
+	}
+	return it->data && set->owner ? 0 : ZS_ENOMEM;
+}
+
+/* The RRset at the input's position; owner_lower: its name from the key. Over the limits the survey has it counted. */
+static int read_set(struct build_job *b, struct arena *mem, const uint8_t *owner_lower, uint16_t type, struct rrset *set)
+{
+	struct item_list l = { 0 };
+	uint8_t key[KEY_MAX];
+	size_t klen = b->klen;
+	int err = 0;
+
+	memset(set, 0, sizeof(*set));
+	set->owner = owner_lower;
+	set->type = type;
+	memcpy(key, b->key, klen);
+	while (!err && b->have && b->klen == klen && memcmp(b->key, key, klen) == 0) {
+		struct rr_item it;
+
+		err = parse_pair(b, mem, &it, set);
+		if (!err)
+			err = item_push(&l, &it);
+		if (!err && (err = next_pair(b)) == ZS_ENOENT)
+			err = 0;
+	}
+	if (!err && l.n > RRSET_RECORDS_MAX)
+		err = ZS_ELIMIT;
+	if (!err) {
+		set->nrr = (uint32_t)l.n;
+		set->rr = arena_dup(mem, l.rr, l.n * sizeof(*l.rr));
+		err = set->rr ? rrset_normalise(set, mem) : ZS_ENOMEM;
+	}
+	free(l.rr);
+	return err;
+}
+
+struct owner {
+	uint8_t okey[OKEY_MAX]; size_t klen;
+	uint8_t name[NAME_MAX_WIRE];
+	struct rrset *set; size_t n, cap;
+	enum node_kind kind;
+};
+
+static int owner_push(struct owner *o, const struct rrset *set)
+{
+	if (o->n == o->cap) {
+		size_t cap = o->cap ? o->cap * 2 : 16;
+		struct rrset *more = o->n < OWNER_SETS_MAX * 16 ? realloc(o->set, cap * sizeof(*more)) : NULL;
+
+		if (!more)
+			return ZS_ENOMEM;
+		o->set = more;
+		o->cap = cap;
+	}
+	o->set[o->n++] = *set;
+	return 0;
+}
+
+static void owner_kind(struct build_job *b, struct owner *o)
+{
+	bool ns = false, ds = false, dname = false;
+
+	for (size_t i = 0; i < o->n; i++) {
+		ns |= o->set[i].type == T_NS;
+		ds |= o->set[i].type == T_DS;
+		dname |= o->set[i].type == T_DNAME;
+	}
+	o->kind = walk_step(&b->walk, o->okey, o->klen, ns, ds, dname);
+}
+
+/* The next owner with all its RRsets in mem; ZS_ENOENT at the end. o->set is reused from call to call. */
+static int read_owner(struct build_job *b, struct arena *mem, struct owner *o)
+{
+	const uint8_t *okey;
+	size_t klen, nlen;
+	uint16_t type;
+	uint8_t *name;
+	int err;
+
+	if (!b->have)
+		return ZS_ENOENT;
+	if ((err = key_record_split(b->key, b->klen, &okey, &klen, &type)))
+		return err;
+	memcpy(o->okey, okey, klen);
+	o->klen = klen;
+	o->n = 0;
+	if ((err = name_from_okey(okey, klen, o->name, &nlen)))
+		return err;
+	name = arena_dup(mem, o->name, nlen);
+	if (!name)
+		return ZS_ENOMEM;
+	while (b->have && (err = key_record_split(b->key, b->klen, &okey, &klen, &type)) == 0 && klen == o->klen &&
+	       memcmp(okey, o->okey, klen) == 0) {
+		struct rrset set;
+
+		if ((err = read_set(b, mem, name, type, &set)) || (err = owner_push(o, &set)))
+			return err;
+	}
+	if (!err)
+		owner_kind(b, o);
+	return err;
+}
+
+/* --- survey -------------------------------------------------------------------------------------------------- */
+
+/* Returns how many records count. Our own apex RRsets are not upstream's to be judged. */
+static uint32_t survey_set(struct build_job *b, const struct rrset *s)
+{
+	uint64_t octets = 0;
+	uint32_t dup = 0;
+
+	for (uint32_t i = 0; i < s->nrr; i++) {
+		octets += s->rr[i].len;
+		dup += (s->rr[i].flags & RRI_DUP) != 0;
+	}
+	if (!(s->flags & RRV_OURS))
+		intake_rrset(&b->in->intake, s->owner, s->nrr, octets, dup, (s->flags & RRV_TTLS) != 0);
+	if (s->ttl > b->meta.largest_ttl)
+		b->meta.largest_ttl = s->ttl;
+	return s->nrr - dup;
+}
+
+static int survey_owner(struct build_job *b, const struct owner *o)
+{
+	uint16_t *types = calloc(o->n + 1, sizeof(*types));
+	uint32_t *counts = calloc(o->n + 1, sizeof(*counts));
+	size_t n = 0;
+
+	if (!types || !counts) {
+		free(types);
+		free(counts);
+		return ZS_ENOMEM;
+	}
+	if (o->kind == NODE_APEX) { /* kept aside by the transfer */
+		types[n] = T_SOA;
+		counts[n++] = 1;
+	}
+	for (size_t i = 0; i < o->n; i++) {
+		const struct rrset *s = &o->set[i];
+
+		types[n] = s->type;
+		counts[n++] = survey_set(b, s);
+		b->meta.signatures += node_signs(o->kind, s->type);
+	}
+	b->meta.rrsets += o->n;
+	b->meta.cuts += o->kind == NODE_CUT_INSECURE || o->kind == NODE_CUT_SECURE;
+	intake_owner(&b->in->intake, o->kind, o->name, types, counts, n);
+	free(types);
+	free(counts);
+	return 0;
+}
+
+static int survey(struct build_job *b)
+{
+	struct arena *mem = arena_new(0);
+	struct owner *o = calloc(1, sizeof(*o));
+	int err = mem && o ? 0 : ZS_ENOMEM;
+
+	walk_init(&b->walk, b->apex, b->apex_len);
+	while (!err) {
+		arena_reset(mem);
+		err = atomic_load(&b->cancelled) ? ZS_ECANCEL : read_owner(b, mem, o);
+		if (!err)
+			err = survey_owner(b, o);
+	}
+	if (o)
+		free(o->set);
+	free(o);
+	arena_free(mem);
+	return err == ZS_ENOENT ? 0 : err;
+}
+
+static int start_reading(struct build_job *b)
+{
+	int err = extsort_rewind(b->in->sort);
+
+	if (!err && (err = next_pair(b)) == ZS_ENOENT)
+		err = 0;
+	return err;
+}
+
+int build_input_open(struct build_job *b)
+{
+	int err = b->pol.unsigned_zone ? 0 : add_ours(b);
+
+	if (!err)
+		err = extsort_finish(b->in->sort);
+	if (!err)
+		err = start_reading(b);
+	if (!err)
+		err = survey(b);
+	if (err)
+		return err;
+	if (b->in->intake.had_dnskey && b->in->intake.mode == INTAKE_STRIP && !b->pol.unsigned_zone && !b->was_signed && !b->released) {
+		b->held = true;
+		snprintf(b->reason, sizeof(b->reason),
+			 "upstream has DNSKEY records, so the parent may hold a DS for them: the first signing waits for `zone release`");
+		return ZS_EHELD;
+	}
+	if (intake_is_held(&b->in->intake)) {
+		b->held = true;
+		intake_describe(&b->in->intake, b->reason, sizeof(b->reason));
+		return ZS_EHELD;
+	}
+	walk_init(&b->walk, b->apex, b->apex_len);
+	return start_reading(b);
+}
+
+/* --- groups ----------------------------------------------------------------------------------------------------- */
+
+static int old_from(struct kv *kv, struct arena *mem, const uint8_t *key, size_t klen, uint16_t type, const uint8_t *owner, struct rrset *out)
+{
+	struct kv_item it;
+	const uint8_t *copy;
+	int err = kv ? kv_get(kv, key, klen, &it) : ZS_ENOENT;
+
+	if (err)
+		return err;
+	copy = arena_dup(mem, it.val, it.vlen);
+	return copy ? rrset_decode(out, type, owner, copy, it.vlen, mem) : ZS_ENOMEM;
+}
+
+/* The stored RRset whose signatures may be kept: of the live version, else of an interrupted build. */
+int build_old(struct build_job *b, struct arena *mem, const uint8_t *key, size_t klen, uint16_t type, const uint8_t *owner, struct rrset *out)
+{
+	int err = old_from(b->base_kv, mem, key, klen, type, owner, out);
+
+	if (err || out->nsig == 0)
+		err = old_from(b->donor_kv, mem, key, klen, type, owner, out);
+	return err;
+}
+
+static int group_owner(struct build_job *b, struct signing *g, const struct owner *o)
+{
+	for (size_t i = 0; i < o->n; i++) {
+		uint8_t key[KEY_MAX];
+		size_t klen = key_record(key, o->okey, o->klen, o->set[i].type);
+		bool sign = !b->pol.unsigned_zone && node_signs(o->kind, o->set[i].type);
+		struct rrset old;
+		bool have = sign && build_old(b, g->mem, key, klen, o->set[i].type, o->set[i].owner, &old) == 0;
+		int err;
+
+		if (have)
+			old.exp_time = old.exp_seq = 0; /* a new file: nothing to remove */
+		err = signing_add(g, key, klen, &o->set[i], have ? &old : NULL, sign, b->pol.refresh);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int build_input_group(struct build_job *b, struct signing *g)
+{
+	struct owner *o = calloc(1, sizeof(*o));
+	int err = o ? 0 : ZS_ENOMEM;
+
+	while (!err && g->items < GROUP_ITEMS && arena_used(g->mem) < GROUP_OCTETS) {
+		err = read_owner(b, g->mem, o);
+		if (!err)
+			err = group_owner(b, g, o);
+	}
+	if (o)
+		free(o->set);
+	free(o);
+	return err == ZS_ENOENT && g->items ? 0 : err;
+}

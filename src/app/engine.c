@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The engine's frame: start in the order the parent sends things, zones added, changed and removed by reload, the calls
+ * to the parent, the orderly end. What a zone does stands in zone.c and the files it names.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <event2/event.h>
+#include <event2/thread.h>
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "control.h"
+#include "engine.h"
+#include "http.h"
+#include "ipc.h"
+#include "setup.h"
+#include "zone.h"
+
+#define ENGINE_FD 3
+#define STORE_OPEN_MAX 512
+
+struct zone *engine_zone(struct engine *e, const uint8_t *wire, size_t len)
+{
+	size_t lo = 0, hi = e->nzone;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		struct zone *z = e->zone[mid];
+		size_t n = len < z->wire_len ? len : z->wire_len;
+		int c = memcmp(wire, z->wire, n);
+
+		if (c == 0)
+			c = (len > z->wire_len) - (len < z->wire_len);
+		if (c == 0)
+			return z;
+		if (c < 0)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return NULL;
+}
+
+struct vclient *engine_keystore(struct engine *e, const char *name)
+{
+	struct keystore *k;
+
+	for (size_t i = 0; i < e->nks; i++)
+		if (strcmp(e->ks[i].name, name) == 0)
+			return e->ks[i].client;
+	if (e->nks == e->ks_cap)
+		return NULL; /* bounded by the config: see keystores_sync() */
+	k = &e->ks[e->nks];
+	k->name = strdup(name);
+	k->client = k->name ? vclient_new(name, KEYSTORE_REQUESTS_MAX) : NULL;
+	if (!k->client) {
+		free(k->name);
+		return NULL;
+	}
+	e->nks++;
+	return k->client;
+}
+
+static int keystores_sync(struct engine *e, const struct conf *c)
+{
+	size_t cap = e->nks + c->nkeystores + 1;
+	struct keystore *more = realloc(e->ks, cap * sizeof(*more));
+
+	if (!more)
+		return ZS_ENOMEM;
+	e->ks = more;
+	e->ks_cap = cap;
+	for (size_t i = 0; i < e->nks; i++)
+		e->ks[i].in_conf = conf_keystore(c, e->ks[i].name) != NULL;
+	for (size_t i = 0; i < c->nkeystores; i++)
+		if (!engine_keystore(e, c->keystores[i].name))
+			return ZS_ENOMEM;
+	for (size_t i = 0; i < e->nks; i++)
+		e->ks[i].in_conf = conf_keystore(c, e->ks[i].name) != NULL;
+	return 0;
+}
+
+void engine_tell(struct engine *e, uint8_t type, const void *data, size_t len)
+{
+	if (!e->parent || frame_send(e->parent, type, data, len, NULL, 0) != 0)
+		log_msg(LL_ERR, "engine", NULL, "the parent does not take messages");
+	else if (frame_flush(e->parent) == ZS_EAGAIN)
+		event_active(e->parent_ev, EV_WRITE, 0);
+}
+
+int engine_ask(struct engine *e, uint8_t type, const void *data, size_t len, void (*done)(void *, int, const uint8_t *, size_t), void *ctx)
+{
+	struct parent_call *c = calloc(1, sizeof(*c));
+	struct wr w = wr_growing(1 << 16);
+	int err;
+
+	if (!c)
+		return ZS_ENOMEM;
+	c->id = ++e->next_call;
+	c->done = done;
+	c->ctx = ctx;
+	wr_u64(&w, c->id);
+	wr_bytes(&w, data, len);
+	err = w.err;
+	if (!err) {
+		c->next = e->calls;
+		e->calls = c;
+		engine_tell(e, type, w.p, w.len);
+	} else {
+		free(c);
+	}
+	wr_free(&w);
+	return err;
+}
+
+static void call_done(struct engine *e, struct frame *f, bool ok_octet)
+{
+	struct rd r = rd_init(f->data, f->len);
+	uint64_t id = rd_u64(&r);
+	int result = ok_octet ? (rd_u8(&r) ? 0 : ZS_ECONFIG) : -(int)rd_u32(&r);
+
+	if (r.err)
+		return;
+	for (struct parent_call **p = &e->calls; *p; p = &(*p)->next) {
+		struct parent_call *c = *p;
+
+		if (c->id != id)
+			continue;
+		*p = c->next;
+		c->done(c->ctx, result, r.p, rd_left(&r));
+		free(c);
+		return;
+	}
+}
+
+const char *engine_clock_fault(const struct engine *e, int64_t last_inception)
+{
+	int64_t drift = clk_wall().s - clk_boot() - e->boot_offset;
+
+	if (drift > 3600 || drift < -3600)
+		return "the wall clock moved by more than an hour against the boot clock";
+	if (last_inception && clk_wall().s < last_inception)
+		return "the clock is before the last inception that was used";
+	return NULL;
+}
+
+/* --- zones and reload ------------------------------------------------------------------------------------- */
+
+static int zone_order(const void *a, const void *b)
+{
+	const struct zone *x = *(struct zone *const *)a, *y = *(struct zone *const *)b;
+	size_t n = x->wire_len < y->wire_len ? x->wire_len : y->wire_len;
+	int c = memcmp(x->wire, y->wire, n);
+
+	return c ? c : (int)x->wire_len - (int)y->wire_len;
+}
+
+/* Zones of the new config: kept ones are told, new ones made, lost ones closed. Files and keys of lost ones stay. */
+static int zones_sync(struct engine *e)
+{
+	const struct conf *c = e->setup->conf;
+	struct zone **next = calloc(c->nzones + 1, sizeof(struct zone *));
+	size_t n = 0;
+
+	if (!next)
+		return ZS_ENOMEM;
+	for (size_t i = 0; i < c->nzones; i++) {
+		struct zone *z = engine_zone(e, c->zones[i].wire, c->zones[i].wire_len);
+
+		if (z)
+			zone_reconf(z, e->setup, &c->zones[i]);
+		else
+			z = zone_new(e, e->setup, &c->zones[i]);
+		if (z)
+			next[n++] = z;
+	}
+	for (size_t i = 0; i < e->nzone; i++)
+		if (!conf_zone(c, e->zone[i]->wire, e->zone[i]->wire_len))
+			zone_close(e->zone[i]);
+	free(e->zone);
+	e->zone = next;
+	e->nzone = n;
+	qsort(e->zone, n, sizeof(struct zone *), zone_order);
+	for (size_t i = 0; i < n; i++)
+		if (e->zone[i]->state == ZONE_OPENING && !e->zone[i]->opening)
+			zone_start(e->zone[i]);
+	return 0;
+}
+
+static struct server_limits limits_of(const struct conf *c)
+{
+	return (struct server_limits){ .transfers_out = c->transfers_out, .tcp_connections = c->tcp_connections,
+				       .tcp_per_peer = c->tcp_per_peer, .tcp_idle_s = c->tcp_idle };
+}
+
+static void config_take(struct engine *e)
+{
+	struct setup *s = NULL, *old = e->setup;
+	int err = e->bundle.err ? e->bundle.err : setup_new(e->bundle.p, e->bundle.len, &s);
+
+	if (e->bundle.p)
+		explicit_bzero(e->bundle.p, e->bundle.len); /* TSIG secrets */
+	wr_free(&e->bundle);
+	if (!err)
+		err = keystores_sync(e, s->conf);
+	if (err) {
+		log_msg(LL_ERR, "engine", NULL, "reload failed: %s", zs_strerror(err));
+		if (!old)
+			exit(1);
+		return;
+	}
+	e->setup = s;
+	if (e->running) {
+		struct server_limits lim = limits_of(s->conf);
+
+		log_set_level((enum log_level)s->conf->log_level);
+		server_set_limits(e->server, &lim);
+		zones_sync(e);
+		http_reconf(e->http);
+	}
+	setup_unref(old);
+}
+
+/* --- start ------------------------------------------------------------------------------------------------- */
+
+static struct net_zone *server_find(void *ctx, const uint8_t *qname)
+{
+	struct zone *z = engine_zone(ctx, qname, name_len(qname));
+
+	return z ? &z->net : NULL;
+}
+
+static bool server_below(void *ctx, const uint8_t *qname)
+{
+	for (const uint8_t *p = qname; *p; p += *p + 1)
+		if (engine_zone(ctx, p + *p + 1, name_len(p + *p + 1)))
+			return true;
+	return false;
+}
+
+static const struct tsig_key *server_key(void *ctx, const uint8_t *name)
+{
+	const struct setup *s = ((struct engine *)ctx)->setup;
+
+	for (size_t i = 0; i < s->ntsig; i++)
+		if (name_eq(tsig_key_name(s->tsig[i].key), name))
+			return s->tsig[i].key;
+	return NULL;
+}
+
+static wall_t server_now(void *ctx)
+{
+	(void)ctx;
+	return clk_wall();
+}
+
+static void server_notify(void *ctx, struct net_zone *nz, const struct net_addr *from, const char *acl, bool has_serial, uint32_t serial)
+{
+	struct engine *e = ctx;
+	struct zone *z = nz->app;
+	char text[NET_ADDR_TEXT];
+
+	atomic_fetch_add(&e->count.notify[0][0], 1);
+	log_msg(LL_INFO, "notify", z->name, "received from %s (%s)%s%.0u", net_addr_text(from, text), acl, has_serial ? " with a serial" : "", serial);
+	upstream_notified(z, has_serial, serial);
+}
+
+static void server_transfer(void *ctx, const uint8_t *zone, const char *secondary, const struct net_addr *to, uint16_t qtype, uint32_t serial,
+			    uint64_t octets, uint64_t records, int64_t us, int result)
+{
+	struct engine *e = ctx;
+	struct zone *z = engine_zone(e, zone, name_len(zone));
+	char text[NET_ADDR_TEXT];
+
+	atomic_fetch_add(&e->count.xfr[1][qtype == T_IXFR][result != 0], 1);
+	log_msg(result ? LL_WARN : LL_INFO, "xfr-out", z ? z->name : NULL,
+		"%s to %s (%s) %s: serial=%u records=%llu octets=%llu ms=%lld", qtype == T_IXFR ? "IXFR" : "AXFR", net_addr_text(to, text),
+		secondary, result ? zs_strerror(result) : "done", serial, (unsigned long long)records, (unsigned long long)octets,
+		(long long)(us / 1000));
+	if (z && !result)
+		downstream_seen(z, secondary, serial);
+}
+
+static void server_soa_seen(void *ctx, struct net_zone *nz, const char *secondary, uint32_t serial)
+{
+	(void)ctx;
+	log_msg(LL_DEBUG, "query", ((struct zone *)nz->app)->name, "SOA serial=%u answered to %s", serial, secondary);
+}
+
+static const struct server_ops server_ops = { .find = server_find, .below_zone = server_below, .key = server_key, .now = server_now,
+					      .notify = server_notify, .transfer = server_transfer, .soa_seen = server_soa_seen };
+
+static int engine_open(struct engine *e)
+{
+	const struct conf *c = e->setup->conf;
+	struct store_dir_opts opts = { .max_open = STORE_OPEN_MAX, .min_free = c->min_free };
+	struct server_limits lim = limits_of(c);
+	unsigned workers = c->workers ? c->workers : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+	int err;
+
+	log_open(c->log_target, (enum log_level)c->log_level, "engine");
+	err = store_dir_open(c->state_dir, &opts, &e->dir);
+	if (err) {
+		log_msg(LL_ERR, "store", NULL, "state-dir %s: %s", c->state_dir, zs_strerror(err));
+		return err;
+	}
+	if ((err = keyreg_open(e->dir, &e->reg))) {
+		log_msg(LL_ERR, "store", NULL, "key register: %s", zs_strerror(err));
+		return err;
+	}
+	e->workers = pool_new(workers, "work");
+	e->render = pool_new(workers > 1 ? workers : 2, "render");
+	if (!e->workers || !e->render)
+		return ZS_ENOMEM;
+	e->server = server_new(e->ev, e->render, &server_ops, e, &lim);
+	if (!e->server)
+		return ZS_ENOMEM;
+	for (size_t i = 0; i < e->ndns; i++)
+		if ((err = server_add_socket(e->server, e->dns_fd[i])))
+			return err;
+	e->control = control_new(e, e->control_fd);
+	e->http = http_new(e, e->stats_fd, e->nstats);
+	return e->control && e->http ? 0 : ZS_ENOMEM;
+}
+
+static void engine_start(struct engine *e)
+{
+	int err;
+
+	if (e->running || !e->setup)
+		return;
+	err = engine_open(e);
+	if (err) {
+		log_msg(LL_ERR, "engine", NULL, "cannot start: %s", zs_strerror(err));
+		exit(1);
+	}
+	e->running = true;
+	zones_sync(e);
+	engine_tell(e, IPC_READY, NULL, 0);
+}
+
+static void fds_take(struct frame *f, int **fds, size_t *n)
+{
+	int *more = realloc(*fds, (*n + f->nfds) * sizeof(int));
+
+	if (!more)
+		abort();
+	memcpy(more + *n, f->fds, f->nfds * sizeof(int));
+	*fds = more;
+	*n += f->nfds;
+	f->nfds = 0;
+}
+
+static void vault_take(struct engine *e, struct frame *f)
+{
+	char name[128];
+	struct vclient *c;
+
+	snprintf(name, sizeof(name), "%.*s", (int)(f->len < 100 ? f->len : 100), (const char *)f->data);
+	c = engine_keystore(e, name);
+	if (!c || f->nfds != 1)
+		return;
+	log_msg(LL_INFO, "vault", NULL, "keystore=%s attached", name);
+	if (vclient_attach(c, f->fds[0]) == 0)
+		f->nfds = 0;
+}
+
+static void parent_frame(struct engine *e, struct frame *f)
+{
+	switch (f->type) {
+	case IPC_BUNDLE_PART:
+		wr_bytes(&e->bundle, f->data, f->len);
+		break;
+	case IPC_BUNDLE:
+		config_take(e);
+		break;
+	case IPC_DNS:
+		fds_take(f, &e->dns_fd, &e->ndns);
+		break;
+	case IPC_STATS:
+		fds_take(f, &e->stats_fd, &e->nstats);
+		break;
+	case IPC_CONTROL:
+		if (f->nfds == 1 && e->control_fd < 0) {
+			e->control_fd = f->fds[0];
+			f->nfds = 0;
+		}
+		break;
+	case IPC_START:
+		engine_start(e);
+		break;
+	case IPC_VAULT:
+		vault_take(e, f);
+		break;
+	case IPC_GENERATED:
+	case IPC_HSM:
+		call_done(e, f, false);
+		break;
+	case IPC_RELOADED:
+		call_done(e, f, true);
+		break;
+	case IPC_REOPEN:
+		log_reopen();
+		break;
+	case IPC_QUIT:
+		engine_quit(e);
+		break;
+	default:
+		log_msg(LL_ERR, "engine", NULL, "unknown message %u of the parent", f->type);
+	}
+	for (unsigned i = 0; i < f->nfds; i++)
+		close(f->fds[i]);
+}
+
+static void parent_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct engine *e = arg;
+	struct frame f;
+	int err;
+
+	(void)fd;
+	(void)what;
+	frame_flush(e->parent);
+	while ((err = frame_recv(e->parent, &f)) == 0)
+		parent_frame(e, &f);
+	if (err != ZS_EAGAIN) { /* without a parent there is nobody to restart vaults: it starts a new engine */
+		event_del(e->parent_ev);
+		engine_quit(e);
+	}
+}
+
+static void mail_event(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	mailbox_run(((struct engine *)arg)->home);
+}
+
+/* --- end --------------------------------------------------------------------------------------------------- */
+
+static void quit_now(void *arg)
+{
+	event_base_loopbreak(((struct engine *)arg)->ev);
+}
+
+static void quit_poll(void *arg)
+{
+	struct engine *e = arg;
+
+	for (size_t i = 0; i < e->nzone; i++)
+		if (e->zone[i]->jobs) {
+			timer_set(e->timers, &e->quit_timer, MONO_MS(20), quit_poll, e);
+			return;
+		}
+	quit_now(e);
+}
+
+void engine_quit(struct engine *e)
+{
+	if (e->quitting)
+		return;
+	e->quitting = true;
+	log_msg(LL_INFO, "engine", NULL, "ending");
+	for (size_t i = 0; i < e->nks; i++) {
+		vclient_free(e->ks[i].client); /* what waits for a key store comes back cancelled */
+		e->ks[i].client = NULL;
+		free(e->ks[i].name);
+	}
+	e->nks = 0;
+	for (size_t i = 0; i < e->nzone; i++)
+		zone_event(e->zone[i], EV_CLOSE);
+	quit_poll(e);
+}
+
+/* Nothing is left to the end of the process: a leak report of the sanitizers then means something. */
+static void engine_free(struct engine *e)
+{
+	control_free(e->control);
+	http_free(e->http);
+	server_free(e->server);
+	pool_free(e->workers);
+	pool_free(e->render);
+	mailbox_run(e->home);
+	for (size_t i = 0; i < e->nzone; i++) {
+		e->zone[i]->gone = true;
+		zone_job_begin(e->zone[i]);
+		zone_job_end(e->zone[i]);
+	}
+	free(e->zone);
+	free(e->ks);
+	keyreg_close(e->reg);
+	store_dir_close(e->dir);
+	setup_unref(e->setup);
+	while (e->calls) {
+		struct parent_call *c = e->calls;
+
+		e->calls = c->next;
+		free(c);
+	}
+	timers_free(e->timers);
+	event_free(e->parent_ev);
+	event_free(e->mail_ev);
+	event_base_free(e->ev);
+	mailbox_free(e->home);
+	frame_conn_free(e->parent);
+	free(e->dns_fd);
+	free(e->stats_fd);
+	wr_free(&e->bundle);
+}
+
+int engine_main(int fd)
+{
+	struct engine e = { .control_fd = -1, .started = clk_wall(), .bundle = wr_growing(2 * (size_t)CONF_FILE_MAX) };
+
+	signal(SIGPIPE, SIG_IGN);
+	evthread_use_pthreads();
+	e.boot_offset = clk_wall().s - clk_boot();
+	e.ev = event_base_new();
+	e.home = mailbox_new();
+	e.parent = frame_conn_new(fd, IPC_OUT_MAX);
+	e.timers = e.ev ? timers_new(e.ev) : NULL;
+	if (!e.ev || !e.home || !e.parent || !e.timers)
+		return 1;
+	e.parent_ev = event_new(e.ev, frame_conn_fd(e.parent), EV_READ | EV_PERSIST, parent_event, &e);
+	e.mail_ev = event_new(e.ev, mailbox_fd(e.home), EV_READ | EV_PERSIST, mail_event, &e);
+	event_add(e.parent_ev, NULL);
+	event_add(e.mail_ev, NULL);
+	event_base_dispatch(e.ev);
+	engine_free(&e);
+	libevent_global_shutdown();
+	return 0;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The engine: one loop thread that owns every zone's state, timers, sockets and publication; workers that run jobs on
+ * constant inputs; a pool that renders transfers; a thread for HTTP. The loop never waits and never touches the store.
+ */
+#ifndef ZONESEAL_SRC_APP_ENGINE_H
+#define ZONESEAL_SRC_APP_ENGINE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include "app/conf.h"
+#include "base/buf.h"
+#include "base/frame.h"
+#include "base/pool.h"
+#include "dns/tsig.h"
+#include "net/net.h"
+#include "store/store.h"
+#include "timer.h"
+#include "vault/client.h"
+
+struct event;
+struct event_base;
+struct zone;
+struct control;
+struct http;
+
+#define KEYSTORE_REQUESTS_MAX 65536
+
+struct keystore {
+	char *name;
+	struct vclient *client;
+	bool in_conf;
+};
+
+struct tsig_ent { char *name; struct tsig_key *key; };
+
+/* The config in force with what is derived from it; counted, because jobs and transfers outlive a reload. Loop only. */
+struct setup {
+	int refs;
+	struct conf_bundle *bundle;
+	struct conf *conf;
+	struct tsig_ent *tsig;
+	size_t ntsig;
+};
+
+/* A question to the parent that waits for its answer. */
+struct parent_call {
+	uint64_t id;
+	void (*done)(void *ctx, int result, const uint8_t *data, size_t len);
+	void *ctx;
+	struct parent_call *next;
+};
+
+/* Counters that belong to no zone; loop writes, HTTP thread reads. */
+struct engine_counters {
+	atomic_ullong xfr[2][3][2];     /* [in, out][axfr, ixfr, uptodate][ok, failed] */
+	atomic_ullong notify[2][2];     /* [in, out][ok, failed] */
+	atomic_ullong commits, commit_us;
+	atomic_ullong commit_bucket[VCLIENT_BUCKETS];
+};
+
+struct engine {
+	struct event_base *ev;
+	struct event *parent_ev, *mail_ev;
+	struct frame_conn *parent;
+	struct mailbox *home;
+	struct pool *workers, *render;
+	struct timers *timers;
+	struct setup *setup;
+	struct store_dir *dir;
+	struct keyreg *reg;
+	struct server *server;
+	struct zone **zone;             /* sorted by wire name */
+	size_t nzone;
+	struct keystore *ks;
+	size_t nks, ks_cap;
+	struct wr bundle;               /* parts of a config on its way */
+	struct parent_call *calls;
+	uint64_t next_call;
+	unsigned transfers_running;
+	int *dns_fd; size_t ndns;
+	int control_fd;
+	int *stats_fd; size_t nstats;
+	struct control *control;
+	struct http *http;
+	struct engine_counters count;
+	wall_t started;
+	int64_t boot_offset;            /* CLOCK_REALTIME - CLOCK_BOOTTIME at start: guard G15 */
+	bool running, quitting;
+	struct timer quit_timer;
+};
+
+/* Runs the engine on the parent's socket. Exit status. */
+int engine_main(int fd);
+
+struct zone *engine_zone(struct engine *e, const uint8_t *wire, size_t len);
+struct vclient *engine_keystore(struct engine *e, const char *name);  /* made when it is not there yet */
+const struct tsig_key *setup_tsig(const struct setup *s, const char *name_text);
+struct setup *setup_ref(struct setup *s);
+void setup_unref(struct setup *s);
+struct net_addr net_from_conf(const struct conf_addr *a);
+/* Address, source, key of the i-th address of a remote. */
+struct net_remote remote_target(const struct setup *s, const struct conf_remote *r, size_t i);
+
+/* Asks the parent; done comes on the loop, once. 0 or zs_err (then done does not come). */
+int engine_ask(struct engine *e, uint8_t type, const void *data, size_t len, void (*done)(void *, int, const uint8_t *, size_t), void *ctx);
+void engine_tell(struct engine *e, uint8_t type, const void *data, size_t len);
+/* G15: NULL, or why the clock is not plausible. last_inception: of the zone, 0 none. */
+const char *engine_clock_fault(const struct engine *e, int64_t last_inception);
+/* The work queue of transfers: starts those that wait while there is room. */
+void engine_transfer_slot(struct engine *e);
+/* Orderly end: jobs in hand finish their commit, then the loop ends. */
+void engine_quit(struct engine *e);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The app's use of the gate: its parameters from policy and keys, whole-zone runs over the worker pool, and its verdict. */
+#ifndef ZONESEAL_SRC_APP_GATING_H
+#define ZONESEAL_SRC_APP_GATING_H
+
+#include "gate/gate.h"
+#include "seal/denial.h"
+#include "zone.h"
+
+#define NSEC3_SET 1 /* a generation holds one chain: every change of parameters makes a new generation */
+
+/* Everything gate_params points to. Fixed in place: do not copy after gating_init(). */
+struct gating {
+	struct gate_params p;
+	struct gate_key key[KEYSET_KEYS_MAX];
+	uint8_t dnskey[KEYSET_KEYS_MAX][KEY_PUB_MAX + 4];
+	uint8_t zone[NAME_MAX_WIRE];
+};
+
+void gating_init(struct gating *g, const struct zone *z, const struct keyset *ks, const struct policy *pol, wall_t now);
+void denial_init(struct denial_params *p, const uint8_t *zone, const struct policy *pol, uint32_t ttl);
+/* "check: text; ..." of the first findings. */
+void gating_describe(const struct gate *g, char *dst, size_t cap);
+/* Loop: counts findings in metrics and logs the first ten. */
+void gating_report(struct zone *z, const struct gate *g);
+
+/* Loop: a signature that was made again and again and never verified. */
+void gating_bad_signature(struct zone *z);
+
+/* A whole-zone run, cut into parts that workers check side by side; done is called on the loop. */
+struct gating_run;
+int gating_whole(struct engine *e, struct gate *g, struct build *b, void (*done)(void *arg, int err), void *arg);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Runs keys_step(): intents become durable (key register, then key-state text) before the parent is asked to have a key
+ * made, and a key counts only when its public half is durable too. Key stores that are away are asked again with the
+ * zone's back-off; keys are never made because existing ones are not visible.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/rand.h"
+#include "ipc.h"
+#include "zone.h"
+
+struct keying_job {
+	struct zone *zone;
+	struct keyset next;
+	bool register_keys;
+	int err;
+};
+
+int keystate_save(struct store *s, const struct keyset *ks)
+{
+	char *text = NULL;
+	size_t len = 0;
+	int err = keyset_text(ks, &text, &len);
+
+	if (!err)
+		err = fs_replace_checked(store_keystate_path(s), text, len, 0600);
+	free(text);
+	return err;
+}
+
+static int register_all(struct keying_job *j)
+{
+	struct zone *z = j->zone;
+
+	for (unsigned i = 0; i < j->next.n; i++) {
+		const struct zone_key *k = &j->next.key[i];
+		struct keyreg_entry en;
+		int err;
+
+		memset(&en, 0, sizeof(en));
+		memcpy(en.id, k->id, sizeof(en.id));
+		memcpy(en.keystore, k->keystore, sizeof(en.keystore));
+		memcpy(en.zone, z->wire, z->wire_len);
+		en.zone_len = z->wire_len;
+		en.role = (uint8_t)k->use;
+		en.algorithm = k->algorithm;
+		en.created = k->created;
+		if ((err = keyreg_put(z->e->reg, &en)))
+			return err;
+	}
+	return 0;
+}
+
+static void save_done(void *arg)
+{
+	struct keying_job *j = arg;
+	struct zone *z = j->zone;
+
+	if (j->err) {
+		zone_alarm_set(z, ALARM_STORE, "key state cannot be written: %s", zs_strerror(j->err));
+		zone_event(z, EV_FAILED);
+	} else {
+		z->keys = j->next;
+		if (z->state == ZONE_KEYS)
+			keying_run(z);
+	}
+	free(j);
+	zone_job_end(z);
+}
+
+static void save_run(void *arg)
+{
+	struct keying_job *j = arg;
+
+	j->err = j->register_keys ? register_all(j) : 0;
+	if (!j->err)
+		j->err = keystate_save(j->zone->store, &j->next);
+	mailbox_post(j->zone->e->home, save_done, j);
+}
+
+static void save(struct zone *z, const struct keyset *next, bool register_keys)
+{
+	struct keying_job *j = calloc(1, sizeof(*j));
+
+	if (!j) {
+		zone_event(z, EV_FAILED);
+		return;
+	}
+	j->zone = z;
+	j->next = *next;
+	j->register_keys = register_keys;
+	zone_job_begin(z);
+	if (pool_post(z->e->workers, POOL_URGENT, save_run, j) != 0) {
+		j->err = ZS_ENOMEM;
+		save_done(j);
+	}
+}
+
+static void generated(void *ctx, int result, const uint8_t *pub, size_t len)
+{
+	struct zone *z = ctx;
+	struct keyset next = z->keys;
+	unsigned which = z->gen_wait - 1;
+
+	z->gen_wait = 0;
+	if (!result)
+		result = len <= KEY_PUB_MAX ? key_set_public(&next, which, pub, (uint16_t)len) : ZS_EKEY;
+	if (result == ZS_EKEY && rand_bytes(next.key[which].id, sizeof(next.key[which].id)) == 0) {
+		/* the tag of another key (G18): this object stays unused, another id gets another key */
+		log_msg(LL_WARN, "keys", z->name, "event=tag-collision: another key is generated");
+		save(z, &next, true);
+	} else if (result) {
+		zone_alarm_set(z, ALARM_SIGNING, "key %u in key store %s cannot be made: %s", which, z->keys.key[which].keystore, zs_strerror(result));
+		zone_event(z, EV_FAILED);
+	} else {
+		log_msg(LL_NOTICE, "keys", z->name, "event=generated keytag=%u algorithm=%u role=%s keystore=%s", next.key[which].tag,
+			next.key[which].algorithm, next.key[which].use == KEY_KSK ? "KSK" : next.key[which].use == KEY_ZSK ? "ZSK" : "CSK",
+			next.key[which].keystore);
+		save(z, &next, false);
+	}
+	zone_job_end(z);
+}
+
+static void generate(struct zone *z, unsigned which)
+{
+	uint8_t data[16 + 1 + NAME_MAX_WIRE + 1];
+	struct wr w = wr_fixed(data, sizeof(data));
+
+	wr_bytes(&w, z->keys.key[which].id, 16);
+	wr_u8(&w, z->wire_len);
+	wr_bytes(&w, z->wire, z->wire_len);
+	wr_u8(&w, (uint8_t)z->keys.key[which].use);
+	z->gen_wait = which + 1;
+	zone_job_begin(z);
+	if (w.err || engine_ask(z->e, IPC_GENERATE, data, w.len, generated, z) != 0)
+		generated(z, ZS_EVAULT, NULL, 0);
+}
+
+void keying_run(struct zone *z)
+{
+	uint8_t ids[KEYSET_KEYS_MAX * 16];
+	struct keyset next;
+	struct keys_step step;
+	const char *conflict;
+
+	if (!zone_is_signed_policy(z)) {
+		zone_event(z, EV_KEYS_DONE);
+		return;
+	}
+	if (z->gen_wait)
+		return;
+	conflict = keyset_policy_conflict(&z->keys, z->conf->policy);
+	if (conflict) {
+		zone_alarm_set(z, ALARM_SIGNING, "the policy does not fit the zone's keys: %s", conflict);
+		zone_event(z, EV_KEYS_DONE); /* its stored key set goes on signing */
+		return;
+	}
+	if (rand_bytes(ids, sizeof(ids)) != 0 || keys_step(&z->keys, z->conf->policy, clk_wall(), ids, &next, &step) != 0) {
+		zone_event(z, EV_FAILED);
+		return;
+	}
+	switch (step.action) {
+	case KEYS_CREATE:
+		save(z, &next, true);
+		break;
+	case KEYS_GENERATE:
+		generate(z, step.which);
+		break;
+	case KEYS_ACTIVATE:
+		save(z, &next, false);
+		break;
+	default:
+		zone_alarm_clear(z, ALARM_SIGNING);
+		zone_event(z, EV_KEYS_DONE);
+	}
+}

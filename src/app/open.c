@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Opening a zone: what is stored is served at once, with no transfer, no signature and every key store switched off. The
+ * key-state text counts only for what a damaged generation lost; it is read first because it also holds keys of a zone that
+ * was never built.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "dns/schema.h"
+#include "zone.h"
+
+#define KEYSTATE_MAX (1u << 20)
+#define DAMAGE_SKIP 1000 /* the ceiling's step: serials that a lost generation may have used */
+
+struct open_job {
+	struct zone *zone;
+	int err;
+	struct store *store;
+	enum store_health health;
+	struct pub *pub;
+	struct zmeta meta;
+	int64_t earliest;
+	struct keyset keys;
+	bool have_text, text_damaged;
+};
+
+static void read_keystate(struct open_job *j)
+{
+	char *text = NULL;
+	size_t len = 0;
+	int err = fs_read_checked(store_keystate_path(j->store), KEYSTATE_MAX, &text, &len);
+
+	if (!err)
+		err = keyset_parse(text, len, &j->keys);
+	j->have_text = !err;
+	j->text_damaged = err && err != ZS_ENOENT;
+	free(text);
+}
+
+/* An intact generation alone counts: its copy of the key state replaces the text's. */
+static void read_generation_keys(struct open_job *j)
+{
+	struct kv *kv = NULL;
+	struct kv_item it;
+	struct keyset ks;
+	uint8_t key[KEY_MAX];
+
+	if (!j->pub || j->pub->open(j->pub->source, &kv) != 0)
+		return;
+	if (kv_get(kv, key, key_meta(key, "keystate"), &it) == 0 && keyset_parse((const char *)it.val, it.vlen, &ks) == 0) {
+		if (j->have_text && j->keys.have_ceiling) {
+			ks.have_ceiling = true;
+			ks.serial_ceiling = j->keys.serial_ceiling;
+		}
+		j->keys = ks;
+	}
+	kv_close(kv);
+}
+
+static void open_done(void *arg);
+
+static void open_run(void *arg)
+{
+	struct open_job *j = arg;
+	struct zone *z = j->zone;
+
+	j->err = store_open(z->e->dir, z->wire, &j->store, &j->health);
+	if (!j->err) {
+		read_keystate(j);
+		if (j->health == STORE_READY)
+			j->pub = publish_prepare(j->store, z->wire, &j->meta, &j->earliest, &j->err);
+		read_generation_keys(j);
+	}
+	mailbox_post(z->e->home, open_done, j);
+}
+
+static void adopt(struct zone *z, struct open_job *j)
+{
+	z->store = j->store;
+	z->keys = j->keys;
+	if (j->health == STORE_DAMAGED)
+		zone_alarm_set(z, ALARM_STORE, "the stored generation is damaged: set aside, rebuilt from upstream");
+	if (j->text_damaged)
+		zone_alarm_set(z, ALARM_STORE, "the key-state text is damaged%s", j->pub ? ": rewritten with the next change" : "");
+	if (j->health != STORE_READY && j->have_text && j->keys.have_ceiling)
+		downstream_raise_floor(z, j->keys.serial_ceiling, "key-state ceiling");
+	if (j->pub) {
+		publish_swap(z, j->pub, &j->meta, j->earliest);
+		log_msg(LL_INFO, "zone", z->name, "event=opened serial=%u upstream=%u: served from the store", j->pub->serial, j->meta.upstream_serial);
+	} else {
+		log_msg(LL_INFO, "zone", z->name, "event=opened: nothing stored yet");
+	}
+}
+
+static void retry_open(void *arg)
+{
+	zone_open_start(arg);
+}
+
+static void open_done(void *arg)
+{
+	struct open_job *j = arg;
+	struct zone *z = j->zone;
+
+	if (j->err) {
+		zone_alarm_set(z, ALARM_STORE, "cannot be opened: %s", zs_strerror(j->err));
+		pub_unref(j->pub);
+		store_close(j->store);
+		if (!z->gone && z->state == ZONE_OPENING)
+			timer_set(z->e->timers, &z->retry_timer, MONO_S(30), retry_open, z);
+	} else {
+		adopt(z, j);
+		zone_event(z, EV_OPENED);
+	}
+	free(j);
+	zone_job_end(z);
+}
+
+void zone_open_start(struct zone *z)
+{
+	struct open_job *j = calloc(1, sizeof(*j));
+
+	if (j)
+		j->zone = z;
+	zone_job_begin(z);
+	if (!j || pool_post(z->e->workers, POOL_URGENT, open_run, j) != 0) {
+		free(j);
+		zone_alarm_set(z, ALARM_STORE, "out of memory");
+		timer_set(z->e->timers, &z->retry_timer, MONO_S(5), retry_open, z);
+		zone_job_end(z);
+	}
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Publication: a worker reads the apex of a committed version into a struct pub, the loop swaps it in. From that moment
+ * queries and transfers see the new version; NOTIFY follows because the commit is durable already.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "base/err.h"
+#include "base/log.h"
+#include "dns/schema.h"
+#include "seal/denial.h"
+#include "zone.h"
+
+static int source_open(void *source, struct kv **out)
+{
+	return snap_kv(source, out);
+}
+
+static void source_release(void *source)
+{
+	snap_unref(source);
+}
+
+/* Stored values are borrowed from the map: what a pub keeps is its own copy. */
+static int load_set(struct pub *p, uint16_t type, const uint8_t *owner, const struct kv_item *it, struct rrset *out)
+{
+	const uint8_t *copy = arena_dup(p->mem, it->val, it->vlen);
+
+	return copy ? rrset_decode(out, type, owner, copy, it->vlen, p->mem) : ZS_ENOMEM;
+}
+
+#define APEX_SETS_MAX 4096
+
+/* SOA first, the others in type order. */
+static int load_apex(struct pub *p, struct kv *kv, const uint8_t *okey, size_t klen)
+{
+	struct rrset *set = arena_zalloc(p->mem, sizeof(*set) * 64);
+	size_t cap = 64, n = 1;
+	uint8_t key[KEY_MAX];
+	size_t plen = key_owner(key, okey, klen);
+	struct kv_item it;
+	int err;
+
+	if (!set)
+		return ZS_ENOMEM;
+	for (err = kv_seek(kv, key, plen, &it); !err; err = kv_next(kv, &it)) {
+		uint16_t type;
+
+		if (it.klen != plen + 2 || memcmp(it.key, key, plen) != 0)
+			break;
+		type = be16(it.key + plen);
+		if (n == cap) {
+			struct rrset *more = n < APEX_SETS_MAX ? arena_zalloc(p->mem, sizeof(*set) * cap * 2) : NULL;
+
+			if (!more)
+				return ZS_ENOMEM;
+			memcpy(more, set, sizeof(*set) * n);
+			set = more;
+			cap *= 2;
+		}
+		err = load_set(p, type, p->zone, &it, type == T_SOA ? &set[0] : &set[n++]);
+		if (err)
+			return err;
+	}
+	if (err && err != ZS_ENOENT)
+		return err;
+	p->set = set;
+	p->nset = n;
+	return set[0].nrr == 1 ? 0 : ZS_EFORMAT;
+}
+
+static int load_denial(struct pub *p, struct kv *kv, const struct zmeta *m, const uint8_t *okey, size_t klen)
+{
+	struct denial_params dp = { .kind = (enum denial)m->denial, .set = m->nsec3_set, .iterations = m->nsec3_iterations,
+				    .salt_len = m->salt_len, .zone = p->zone };
+	struct rrset *set = arena_zalloc(p->mem, sizeof(*set));
+	uint8_t key[KEY_MAX], hash[NSEC3_HASH_LEN], *owner = arena_alloc(p->mem, NAME_MAX_WIRE);
+	size_t len = key_nsec(key, okey, klen);
+	uint16_t type = T_NSEC;
+	struct kv_item it;
+	int err = set && owner ? 0 : ZS_ENOMEM;
+
+	if (!err && m->denial == DENIAL_NSEC3) {
+		struct nsec3_ctx *c = nsec3_ctx_new();
+
+		memcpy(dp.salt, m->salt, m->salt_len);
+		err = c ? nsec3_hash(c, &dp, p->zone, hash) : ZS_ENOMEM;
+		nsec3_ctx_free(c);
+		if (!err)
+			err = nsec3_owner(hash, p->zone, owner);
+		len = key_nsec3(key, m->nsec3_set, hash);
+		type = T_NSEC3;
+	} else if (!err) {
+		memcpy(owner, p->zone, name_len(p->zone));
+	}
+	if (!err)
+		err = kv_get(kv, key, len, &it);
+	if (!err)
+		err = load_set(p, type, owner, &it, set);
+	if (!err)
+		p->denial = set;
+	return err;
+}
+
+/* The first entry of the expiry index is the earliest signature end. */
+static int64_t first_expiry(struct kv *kv)
+{
+	uint8_t key[KEY_MAX];
+	struct kv_item it;
+	size_t n = key_expiry(key, 0, 0);
+
+	if (kv_seek(kv, key, n, &it) != 0 || it.klen != n || it.key[0] != TAB_EXPIRY)
+		return INT64_MAX;
+	return (int64_t)be64(it.key + 1);
+}
+
+struct pub *publish_prepare(struct store *s, const uint8_t *zone, struct zmeta *meta, int64_t *earliest, int *err)
+{
+	struct pub *p = pub_new();
+	struct snap *snap = NULL;
+	struct kv *kv = NULL;
+	uint8_t okey[OKEY_MAX];
+	size_t klen = name_okey(zone, okey);
+	struct soa soa;
+
+	*err = p ? store_snap(s, &snap) : ZS_ENOMEM;
+	if (!*err) {
+		p->source = snap; /* the reference is the pub's from here on */
+		p->open = source_open;
+		p->release = source_release;
+		p->zone = arena_dup(p->mem, zone, name_len(zone));
+		*err = p->zone ? snap_kv(snap, &kv) : ZS_ENOMEM;
+	}
+	if (!*err)
+		*err = zmeta_get(kv, meta);
+	if (!*err)
+		*err = load_apex(p, kv, okey, klen);
+	if (!*err && meta->is_signed)
+		*err = load_denial(p, kv, meta, okey, klen);
+	if (!*err)
+		*err = soa_read(p->set[0].rr[0].data, p->set[0].rr[0].len, &soa);
+	if (!*err) {
+		p->serial = soa.serial;
+		p->soa_expire = soa.expire;
+		p->is_signed = meta->is_signed;
+		p->earliest_expiry = *earliest = meta->is_signed ? first_expiry(kv) : INT64_MAX;
+		p->rrs_estimate = meta->records + meta->signatures;
+	}
+	kv_close(kv);
+	if (*err) {
+		pub_unref(p);
+		p = NULL;
+	}
+	return p;
+}
+
+void publish_swap(struct zone *z, struct pub *pub, const struct zmeta *meta, int64_t earliest)
+{
+	struct pub *old = z->net.pub;
+	int64_t checked = z->meta.upstream_checked;
+
+	z->net.pub = pub;
+	pub_unref(old);
+	z->meta = *meta;
+	if (z->meta.upstream_checked < checked)
+		z->meta.upstream_checked = checked;
+	z->have_meta = true;
+	z->earliest_expiry = earliest;
+	downstream_raise_floor(z, pub->serial, NULL);
+	version_schedule(z);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A transfer on its way in: records pass the intake and go to the external sort. Input of a build. */
+#ifndef ZONESEAL_SRC_APP_TRANSFER_H
+#define ZONESEAL_SRC_APP_TRANSFER_H
+
+#include "dns/extsort.h"
+#include "dns/intake.h"
+#include "zone.h"
+
+struct transfer {
+	struct zone *zone;
+	struct xfrin *xfr;
+	struct extsort *sort;
+	struct intake intake;
+	bool have_soa; uint8_t soa[1024]; uint16_t soa_len; uint32_t soa_ttl; struct soa soa_fields;
+	uint8_t soa_owner[NAME_MAX_WIRE];
+	char from[NET_ADDR_TEXT];
+	struct wr scratch;
+};
+
+/* Stored in the sort: value = u8 flags (1: ours), u32 TTL, u8 owner length (0: lower case), owner, RDATA. */
+#define TRANSFER_OURS 1
+int transfer_add(struct transfer *t, const struct rr *rr, uint8_t flags);
+void transfer_free(struct transfer *t);
+
+#endif

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The zone as a secondary of its primaries: SOA refresh, retry and expire with back-off and jitter (RFC 1035 3.3.13,
+ * RFC 1982), primaries in order, NOTIFY (RFC 1996), transfer slots. Loop thread, but for on_rr() which a worker calls.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/err.h"
+#include "base/log.h"
+#include "base/rand.h"
+#include "transfer.h"
+#include "zone.h"
+
+#define RETRY_FIRST 2          /* s: a zone that was never transferred */
+#define RETRY_MAX 3600
+#define REFRESH_MIN 2
+#define REFRESH_MAX 2419200    /* 4 weeks */
+#define SORT_MEMORY (32u << 20)
+#define XFR_CONNECT_S 10
+#define XFR_IDLE_S 60
+#define XFR_TOTAL_S 7200
+
+static int64_t clamp(int64_t v, int64_t lo, int64_t hi)
+{
+	return v < lo ? lo : v > hi ? hi : v;
+}
+
+/* A quarter earlier at most, never later: primaries of many zones are not asked all at once. */
+static int64_t jittered(int64_t us)
+{
+	uint64_t r = 0;
+
+	rand_bytes(&r, sizeof(r));
+	return us - (int64_t)(r % (uint64_t)(us / 4 + 1));
+}
+
+static int64_t retry_seconds(const struct zone *z)
+{
+	struct soa soa;
+	int64_t base = RETRY_FIRST;
+	unsigned shift = z->check_fails > 1 ? z->check_fails - 1 : 0;
+
+	if (z->have_meta && soa_read(z->meta.upstream_soa, z->meta.upstream_soa_len, &soa) == 0)
+		base = clamp(soa.retry, RETRY_FIRST, RETRY_MAX);
+	return clamp(base << (shift > 9 ? 9 : shift), base, base > 300 ? RETRY_MAX : 300);
+}
+
+static void check_timer(void *arg)
+{
+	zone_event(arg, EV_CHECK);
+}
+
+/* seconds: from now; -1: after a failure; -2: SOA refresh. */
+void upstream_schedule(struct zone *z, int64_t seconds)
+{
+	struct soa soa = { .refresh = 3600 };
+	int64_t us;
+
+	if (z->state == ZONE_CLOSED || z->state == ZONE_OPENING)
+		return;
+	if (seconds == -2) {
+		if (z->have_meta)
+			soa_read(z->meta.upstream_soa, z->meta.upstream_soa_len, &soa);
+		seconds = clamp(soa.refresh, REFRESH_MIN, REFRESH_MAX);
+	} else if (seconds == -1) {
+		seconds = retry_seconds(z);
+	}
+	us = seconds ? jittered(MONO_S(seconds)) : 0;
+	z->check_due = wall_add(clk_wall(), us / 1000000);
+	timer_set(z->e->timers, &z->check_timer, us, check_timer, z);
+}
+
+/* --- expire --------------------------------------------------------------------------------------------------- */
+
+/* How long upstream's data may still be used, by the zone's upstream-expire; INT64_MAX: no end. */
+static int64_t expire_left(const struct zone *z, bool *past_soa_expire)
+{
+	struct soa soa;
+	int64_t left;
+
+	*past_soa_expire = false;
+	if (!z->have_meta || soa_read(z->meta.upstream_soa, z->meta.upstream_soa_len, &soa) != 0)
+		return INT64_MAX;
+	left = z->meta.upstream_checked + soa.expire - clk_wall().s;
+	*past_soa_expire = left <= 0;
+	if (z->conf->expire == EXPIRE_STOP)
+		return left;
+	return z->conf->expire == EXPIRE_SERVE_FOR ? left + z->conf->expire_serve : INT64_MAX;
+}
+
+/* The first checks after a start are made before a zone counts as expired: check_fails is 0 until one round failed. */
+void upstream_expire_check(void *arg)
+{
+	struct zone *z = arg;
+	bool past;
+	int64_t left = expire_left(z, &past);
+	bool tried = z->check_fails > 0 || z->net.expired;
+
+	if (z->state == ZONE_CLOSED)
+		return;
+	if (past && tried) {
+		z->net.expired = left <= 0;
+		zone_alarm_set(z, ALARM_EXPIRED, "upstream past its SOA expire: %s", left <= 0 ? "not served" : "still served and re-signed");
+	} else if (!past) {
+		z->net.expired = false;
+		zone_alarm_clear(z, ALARM_EXPIRED);
+	}
+	z->net.upstream_left = z->conf->expire == EXPIRE_STOP ? (left > 0 ? left : 0) : INT64_MAX;
+	timer_set(z->e->timers, &z->expire_timer, MONO_S(left > 0 && left < 60 ? left : 60), upstream_expire_check, z);
+}
+
+void upstream_refreshed(struct zone *z)
+{
+	z->meta.upstream_checked = clk_wall().s; /* written with the next version: no commit of its own (DESIGN 3) */
+	z->check_fails = 0;
+	zone_alarm_clear(z, ALARM_UPSTREAM);
+	upstream_expire_check(z);
+	upstream_schedule(z, -2);
+}
+
+/* --- SOA rounds ------------------------------------------------------------------------------------------------ */
+
+static void ask_primary(struct zone *z);
+
+static const struct conf_remote *primary(const struct zone *z)
+{
+	return z->conf->upstream[z->primary % z->conf->nupstream];
+}
+
+static void next_primary(struct zone *z, const char *why)
+{
+	log_limited(LL_WARN, "upstream", z->name, primary(z)->name, 4, "primary %s: %s", primary(z)->name, why);
+	if (++z->tried < z->conf->nupstream) {
+		z->primary = (z->primary + 1) % (unsigned)z->conf->nupstream;
+		ask_primary(z);
+		return;
+	}
+	zone_alarm_set(z, ALARM_UPSTREAM, "no primary gives a usable answer; last: %s: %s", primary(z)->name, why);
+	z->primary = 0;
+	zone_event(z, EV_FAILED);
+}
+
+/* Is what upstream has to be fetched? */
+static void judge_serial(struct zone *z, const struct soa *soa)
+{
+	enum serial_order o;
+
+	if (!z->have_meta || !z->meta.have_upstream || z->force_transfer) {
+		zone_event(z, EV_NEWER);
+		return;
+	}
+	o = serial_cmp(soa->serial, z->meta.upstream_serial);
+	if (o == SERIAL_EQ) {
+		zone_event(z, EV_SAME);
+	} else if (o != SERIAL_GT) {
+		char why[128];
+
+		snprintf(why, sizeof(why), "upstream went back: serial %u is not newer than %u", soa->serial, z->meta.upstream_serial);
+		next_primary(z, why);
+	} else if (z->meta.held && z->meta.held_serial == soa->serial && !z->released) {
+		zone_event(z, EV_HELD);
+	} else {
+		zone_event(z, EV_NEWER);
+	}
+}
+
+static void soa_answer(void *arg, const struct dnsq_answer *a)
+{
+	struct zone *z = arg;
+	struct soa soa;
+
+	z->query = NULL;
+	if (z->state != ZONE_CHECKING)
+		return;
+	if (a->result)
+		next_primary(z, zs_strerror(a->result));
+	else if (a->rcode != RC_NOERROR || !dnsq_soa(a, z->wire, &soa))
+		next_primary(z, a->rcode ? "error answer to the SOA query" : "no SOA in the answer");
+	else
+		judge_serial(z, &soa);
+}
+
+static void ask_primary(struct zone *z)
+{
+	struct net_remote to = remote_target(z->setup, primary(z), z->check_fails % primary(z)->naddr);
+
+	z->query = dnsq_start(z->e->ev, &to, z->wire, T_SOA, false, soa_answer, z);
+	if (!z->query)
+		next_primary(z, "no socket for the query");
+}
+
+void upstream_check(struct zone *z)
+{
+	z->tried = 0;
+	z->check_again = false;
+	timer_stop(z->e->timers, &z->check_timer);
+	/* a policy that signs another way than what is stored asks for a new generation */
+	ask_primary(z);
+}
+
+void upstream_notified(struct zone *z, bool has_serial, uint32_t serial)
+{
+	if (has_serial && z->have_meta && z->meta.have_upstream && serial_cmp(serial, z->meta.upstream_serial) == SERIAL_EQ) {
+		upstream_refreshed(z);
+		return;
+	}
+	zone_event(z, EV_CHECK);
+}
+
+/* --- transfer ---------------------------------------------------------------------------------------------------- */
+
+static unsigned running_from(const struct zone *z)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < z->e->nzone; i++) {
+		const struct zone *o = z->e->zone[i];
+
+		n += o->state == ZONE_TRANSFER && strcmp(primary(o)->name, primary(z)->name) == 0;
+	}
+	return n;
+}
+
+static unsigned running_all(const struct engine *e)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < e->nzone; i++)
+		n += e->zone[i]->state == ZONE_TRANSFER;
+	return n;
+}
+
+static bool slot_free(const struct zone *z)
+{
+	const struct conf *c = z->e->setup->conf;
+
+	return running_all(z->e) < c->transfers_in && running_from(z) < c->transfers_per_primary;
+}
+
+void upstream_queue(struct zone *z)
+{
+	if (slot_free(z))
+		zone_event(z, EV_SLOT);
+}
+
+void engine_transfer_slot(struct engine *e)
+{
+	for (size_t i = 0; i < e->nzone && !e->quitting; i++)
+		if (e->zone[i]->state == ZONE_QUEUED && slot_free(e->zone[i]))
+			zone_event(e->zone[i], EV_SLOT);
+}
+
+static int on_first_soa(struct transfer *t, const struct rr *rr)
+{
+	int err = soa_read(rr->rdata, rr->rdlen, &t->soa_fields);
+
+	if (err || rr->rdlen > sizeof(t->soa))
+		return ZS_EFORMAT;
+	t->have_soa = true;
+	memcpy(t->soa, rr->rdata, rr->rdlen);
+	t->soa_len = rr->rdlen;
+	t->soa_ttl = rr->ttl;
+	memcpy(t->soa_owner, rr->owner, name_len(rr->owner));
+	return intake_record(&t->intake, rr) == INTAKE_DISCARD ? ZS_EFORMAT : 0;
+}
+
+/* Worker. The opening SOA is kept aside, the closing one was compared by the transfer client. */
+static int on_rr(void *ctx, const struct rr *rr)
+{
+	struct transfer *t = ctx;
+
+	if (rr->type == T_SOA && name_eq(rr->owner, t->intake.zone))
+		return t->have_soa ? 0 : on_first_soa(t, rr);
+	switch (intake_record(&t->intake, rr)) {
+	case INTAKE_KEEP:
+		return transfer_add(t, rr, 0);
+	case INTAKE_DROP:
+		return 0;
+	default:
+		return t->intake.discard == IR_RECORDS_LIMIT || t->intake.discard == IR_BYTES_LIMIT ? ZS_ELIMIT : ZS_EFORMAT;
+	}
+}
+
+static void xfr_failed(struct zone *z, const struct xfrin_result *r, const struct intake *in)
+{
+	const char *why = in->discard ? intake_reason_text(in->discard) : r->text[0] ? r->text : zs_strerror(r->result);
+
+	atomic_fetch_add(&z->count.xfr_in_failed, 1);
+	atomic_fetch_add(&z->e->count.xfr[0][0][1], 1);
+	zone_alarm_set(z, ALARM_UPSTREAM, "transfer from %s failed, nothing of it is taken: %s", primary(z)->name, why);
+	z->primary = (z->primary + 1) % (unsigned)z->conf->nupstream;
+	zone_event(z, EV_FAILED);
+}
+
+static void on_done(void *ctx, const struct xfrin_result *r)
+{
+	struct transfer *t = ctx;
+	struct zone *z = t->zone;
+
+	t->xfr = NULL;
+	if (z->transfer != t) { /* cancelled meanwhile */
+		transfer_free(t);
+		zone_job_end(z);
+		return;
+	}
+	if (r->result || t->intake.discard || !t->have_soa) {
+		xfr_failed(z, r, &t->intake);
+	} else {
+		atomic_fetch_add(&z->count.xfr_in_ok, 1);
+		atomic_fetch_add(&z->e->count.xfr[0][0][0], 1);
+		log_msg(LL_INFO, "xfr-in", z->name, "event=received from=%s serial=%u records=%llu octets=%llu ms=%lld", t->from,
+			t->soa_fields.serial, (unsigned long long)r->records, (unsigned long long)r->octets, (long long)(r->us / 1000));
+		z->force_transfer = false;
+		zone_event(z, EV_RECEIVED);
+	}
+	zone_job_end(z);
+}
+
+static const struct xfrin_ops xfr_ops = { .on_rr = on_rr, .done = on_done };
+
+static struct transfer *transfer_new(struct zone *z)
+{
+	struct transfer *t = calloc(1, sizeof(*t));
+	enum intake_mode mode = z->conf->upstream_dnssec == UPDNSSEC_STRIP ? INTAKE_STRIP :
+				z->conf->upstream_dnssec == UPDNSSEC_PASS ? INTAKE_PASS : INTAKE_REFUSE;
+
+	if (!t)
+		return NULL;
+	t->zone = z;
+	t->scratch = wr_growing(RDATA_MAX + 512);
+	intake_init(&t->intake, z->wire, mode);
+	t->intake.max_records = z->conf->max_records;
+	t->intake.max_bytes = z->conf->max_bytes;
+	t->intake.max_rrset = z->conf->max_rrset;
+	if (extsort_new(store_dir_tmp(z->e->dir), SORT_MEMORY, z->conf->max_bytes, &t->sort) != 0) {
+		transfer_free(t);
+		return NULL;
+	}
+	return t;
+}
+
+void upstream_transfer(struct zone *z)
+{
+	struct net_remote from = remote_target(z->setup, primary(z), z->check_fails % primary(z)->naddr);
+	struct xfrin_limits lim = { .connect_s = XFR_CONNECT_S, .idle_s = XFR_IDLE_S, .total_s = XFR_TOTAL_S, .max_octets = z->conf->max_bytes };
+
+	z->transfer = transfer_new(z);
+	if (z->transfer) {
+		net_addr_text(&from.addr, z->transfer->from);
+		z->transfer->xfr = xfrin_start(z->e->ev, z->e->workers, z->e->home, &from, z->wire, NULL, 0, &lim, &xfr_ops, z->transfer);
+	}
+	if (!z->transfer || !z->transfer->xfr) {
+		zone_alarm_set(z, ALARM_UPSTREAM, "transfer cannot be started: out of memory or disk");
+		zone_event(z, EV_FAILED);
+		return;
+	}
+	zone_job_begin(z);
+}
+
+/* A running transfer is orphaned: its end frees it. */
+void upstream_cancel(struct zone *z)
+{
+	dnsq_cancel(z->query);
+	z->query = NULL;
+	if (z->transfer && z->transfer->xfr) {
+		struct xfrin *x = z->transfer->xfr;
+
+		z->transfer = NULL;
+		xfrin_cancel(x);
+	}
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The state table of a zone. One setter changes the state and logs old state, event and new state; what has to be done on
+ * a transition is named in the table and done after the new state holds, so an action may raise the next event itself.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/err.h"
+#include "base/log.h"
+#include "policyprint.h"
+#include "transfer.h"
+#include "zone.h"
+
+static const char *const state_names[] = {
+#define X(name, text) text,
+	ZONE_STATES(X)
+#undef X
+};
+static const char *const event_names[] = {
+#define X(name, text) text,
+	ZONE_EVENTS(X)
+#undef X
+};
+static const char *const alarm_names[] = {
+#define X(name, text) text,
+	ZONE_ALARMS(X)
+#undef X
+};
+
+const char *zone_state_text(enum zone_state s)
+{
+	return s < ZONE_STATE_COUNT ? state_names[s] : "?";
+}
+
+const char *zone_alarm_name(enum zone_alarm a)
+{
+	return a < ALARM_COUNT ? alarm_names[a] : "?";
+}
+
+bool zone_is_signed_policy(const struct zone *z)
+{
+	return !z->conf->policy->unsigned_zone;
+}
+
+/* --- alarms ------------------------------------------------------------------------------------------------ */
+
+void zone_alarm_set(struct zone *z, enum zone_alarm a, const char *fmt, ...)
+{
+	char text[sizeof(z->alarm_text[a])];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (!z->alarm[a] || strcmp(text, z->alarm_text[a]) != 0)
+		log_msg(LL_WARN, "zone", z->name, "event=alarm alarm=%s: %s", alarm_names[a], text);
+	if (!z->alarm[a])
+		z->alarm_since[a] = clk_wall();
+	z->alarm[a] = true;
+	memcpy(z->alarm_text[a], text, sizeof(text));
+}
+
+void zone_alarm_clear(struct zone *z, enum zone_alarm a)
+{
+	if (!z->alarm[a])
+		return;
+	z->alarm[a] = false;
+	log_msg(LL_NOTICE, "zone", z->name, "event=cleared alarm=%s (%s)", alarm_names[a], z->alarm_text[a]);
+	z->alarm_text[a][0] = 0;
+}
+
+/* --- actions of the table -------------------------------------------------------------------------------- */
+
+/* A policy that shapes a version otherwise than the stored one: upstream is taken anew for it, whatever its serial. */
+static void compare_policy(struct zone *z)
+{
+	char want[sizeof(z->meta.content_policy)];
+
+	policy_print(z->conf->policy, want, sizeof(want));
+	if (z->have_meta && strcmp(want, z->meta.content_policy) != 0)
+		z->force_transfer = true;
+}
+
+/* The store is read: what is stored is served already. Now upstream, secondaries and signatures get their turn. */
+static void act_opened(struct zone *z)
+{
+	z->opening = false;
+	compare_policy(z);
+	downstream_conf(z);
+	downstream_guard_start(z);
+	upstream_expire_check(z);
+	version_schedule(z);
+	upstream_schedule(z, 0);
+}
+
+static void act_failed(struct zone *z)
+{
+	transfer_free(z->transfer);
+	z->transfer = NULL;
+	engine_transfer_slot(z->e);
+	z->check_fails++;
+	upstream_schedule(z, -1);
+}
+
+static void act_held(struct zone *z)
+{
+	transfer_free(z->transfer);
+	z->transfer = NULL;
+	z->check_fails = 0;
+	upstream_schedule(z, -2);
+}
+
+static void act_build(struct zone *z)
+{
+	struct transfer *t = z->transfer;
+
+	z->transfer = NULL;
+	engine_transfer_slot(z->e);
+	build_start(z, t);
+}
+
+static void act_published(struct zone *z)
+{
+	z->check_fails = 0;
+	zone_alarm_clear(z, ALARM_HELD);
+	zone_alarm_clear(z, ALARM_VETO);
+	zone_alarm_clear(z, ALARM_PUBLICATION);
+	upstream_refreshed(z);
+}
+
+static void act_close(struct zone *z)
+{
+	z->net.pub = (pub_unref(z->net.pub), NULL);
+	upstream_cancel(z);
+	build_cancel(z);
+	downstream_cancel(z);
+	transfer_free(z->transfer);
+	z->transfer = NULL;
+	timer_stop(z->e->timers, &z->check_timer);
+	timer_stop(z->e->timers, &z->expire_timer);
+	timer_stop(z->e->timers, &z->sign_timer);
+	timer_stop(z->e->timers, &z->retry_timer);
+	timer_stop(z->e->timers, &z->watch_timer);
+	timer_stop(z->e->timers, &z->guard_timer);
+}
+
+static void act_check_later(struct zone *z)
+{
+	z->check_again = true;
+}
+
+/* --- the table -------------------------------------------------------------------------------------------- */
+
+struct transition { unsigned char used; unsigned char next; void (*act)(struct zone *z); };
+#define GO(state, fn) { 1, ZONE_##state, fn }
+
+static const struct transition table[ZONE_STATE_COUNT][ZONE_EVENT_COUNT] = {
+	[ZONE_OPENING] = { [EV_OPENED] = GO(IDLE, act_opened), [EV_CLOSE] = GO(CLOSED, act_close) },
+	[ZONE_IDLE] = { [EV_CHECK] = GO(CHECKING, upstream_check), [EV_CLOSE] = GO(CLOSED, act_close) },
+	[ZONE_CHECKING] = { [EV_SAME] = GO(IDLE, upstream_refreshed), [EV_NEWER] = GO(KEYS, keying_run),
+			    [EV_FAILED] = GO(IDLE, act_failed), [EV_HELD] = GO(IDLE, act_held),
+			    [EV_CHECK] = GO(CHECKING, act_check_later), [EV_CLOSE] = GO(CLOSED, act_close) },
+	[ZONE_KEYS] = { [EV_KEYS_DONE] = GO(QUEUED, upstream_queue), [EV_FAILED] = GO(IDLE, act_failed),
+			[EV_CHECK] = GO(KEYS, act_check_later), [EV_CLOSE] = GO(CLOSED, act_close) },
+	[ZONE_QUEUED] = { [EV_SLOT] = GO(TRANSFER, upstream_transfer), [EV_FAILED] = GO(IDLE, act_failed),
+			  [EV_CHECK] = GO(QUEUED, act_check_later), [EV_CLOSE] = GO(CLOSED, act_close) },
+	[ZONE_TRANSFER] = { [EV_RECEIVED] = GO(BUILD, act_build), [EV_SAME] = GO(IDLE, upstream_refreshed),
+			    [EV_FAILED] = GO(IDLE, act_failed), [EV_HELD] = GO(IDLE, act_held),
+			    [EV_CHECK] = GO(TRANSFER, act_check_later), [EV_CLOSE] = GO(CLOSED, act_close) },
+	[ZONE_BUILD] = { [EV_BUILT] = GO(GUARD, build_publish_try), [EV_HELD] = GO(IDLE, act_held),
+			 [EV_FAILED] = GO(IDLE, act_failed), [EV_CHECK] = GO(BUILD, act_check_later),
+			 [EV_CLOSE] = GO(CLOSED, act_close) },
+	[ZONE_GUARD] = { [EV_PUBLISHED] = GO(IDLE, act_published), [EV_FAILED] = GO(IDLE, act_failed),
+			 [EV_CHECK] = GO(GUARD, act_check_later), [EV_CLOSE] = GO(CLOSED, act_close) },
+};
+
+/* The one place where a zone's state changes. */
+void zone_event(struct zone *z, enum zone_event ev)
+{
+	const struct transition *t = &table[z->state][ev];
+	enum zone_state old = z->state;
+
+	if (!t->used) {
+		log_msg(LL_DEBUG, "zone", z->name, "state=%s event=%s ignored", state_names[old], event_names[ev]);
+		return;
+	}
+	if (t->next != old) {
+		z->state = (enum zone_state)t->next;
+		z->state_since = clk_wall();
+		log_msg(LL_DEBUG, "zone", z->name, "state=%s event=%s new=%s", state_names[old], event_names[ev], state_names[t->next]);
+	}
+	if (t->act)
+		t->act(z);
+	if (z->state == ZONE_IDLE && z->check_again) {
+		z->check_again = false;
+		upstream_schedule(z, 0);
+	}
+}
+
+/* --- life ----------------------------------------------------------------------------------------------------- */
+
+static void zone_free(struct zone *z)
+{
+	for (size_t i = 0; i < z->nsec; i++) {
+		dnsq_cancel(z->sec[i].probe);
+		notify_cancel(z->sec[i].notify);
+	}
+	free(z->sec);
+	free(z->acl_mem);
+	store_close(z->store);
+	setup_unref(z->setup);
+	free(z->name);
+	free(z);
+}
+
+void zone_job_begin(struct zone *z)
+{
+	z->jobs++;
+}
+
+void zone_job_end(struct zone *z)
+{
+	if (--z->jobs == 0 && z->gone)
+		zone_free(z);
+}
+
+static void zone_take_conf(struct zone *z, struct setup *s, const struct conf_zone *c)
+{
+	struct setup *old = z->setup;
+
+	z->setup = setup_ref(s);
+	z->conf = c;
+	setup_unref(old);
+}
+
+struct zone *zone_new(struct engine *e, struct setup *s, const struct conf_zone *c)
+{
+	struct zone *z = calloc(1, sizeof(*z));
+
+	if (!z || !(z->name = strdup(c->name))) {
+		free(z);
+		log_msg(LL_ERR, "zone", c->name, "out of memory");
+		return NULL;
+	}
+	z->e = e;
+	memcpy(z->wire, c->wire, c->wire_len);
+	z->wire_len = c->wire_len;
+	z->net.name = z->wire;
+	z->net.app = z;
+	z->net.upstream_left = INT64_MAX;
+	z->state_since = clk_wall();
+	zone_take_conf(z, s, c);
+	return z;
+}
+
+void zone_start(struct zone *z)
+{
+	z->opening = true;
+	zone_open_start(z);
+}
+
+/* A policy that signs differently than what is stored is zone-sized work: upstream is transferred anew for it. */
+void zone_reconf(struct zone *z, struct setup *s, const struct conf_zone *c)
+{
+	upstream_cancel(z);
+	downstream_cancel(z);
+	zone_take_conf(z, s, c);
+	if (z->state == ZONE_OPENING)
+		return;
+	downstream_conf(z);
+	if (z->meta.held) { /* a changed config is a reason to look at a held input again */
+		z->meta.held = false;
+		zone_alarm_clear(z, ALARM_HELD);
+	}
+	if (z->state == ZONE_CHECKING || z->state == ZONE_TRANSFER)
+		zone_event(z, EV_FAILED);
+	z->check_fails = 0;
+	compare_policy(z);
+	version_schedule(z);
+	upstream_schedule(z, 0);
+}
+
+void zone_close(struct zone *z)
+{
+	log_msg(LL_NOTICE, "zone", z->name, "event=removed: files and keys are kept");
+	z->closing = true;
+	zone_event(z, EV_CLOSE);
+	z->gone = true;
+	zone_job_begin(z);
+	zone_job_end(z);
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * A zone in the engine. The struct belongs to the loop; workers get constant inputs and answer through the mailbox.
+ * Three serials are kept apart everywhere: upstream's, ours (signed), and what each secondary was seen to have.
+ *
+ * The pipeline of one zone is a table of states and events (src/app/zone.c) with one setter that logs old state, event and
+ * new state. What is wrong with a zone (held, vetoed, expired, ...) is kept beside it as alarms, because the last good
+ * version is served whatever the pipeline does.
+ */
+#ifndef ZONESEAL_SRC_APP_ZONE_H
+#define ZONESEAL_SRC_APP_ZONE_H
+
+#include <stdatomic.h>
+#include "dns/intake.h"
+#include "engine.h"
+#include "gate/gate.h"
+#include "keys/keyset.h"
+#include "seal/sign.h"
+#include "store/meta.h"
+
+#define ZONE_STATES(X)                                                             \
+	X(OPENING, "opening")       /* reading the store */                         \
+	X(IDLE, "idle")             /* nothing to do */                             \
+	X(CHECKING, "checking")     /* asking primaries for their SOA */            \
+	X(QUEUED, "queued")         /* waiting for a transfer slot */               \
+	X(TRANSFER, "transfer")     /* AXFR is running */                           \
+	X(KEYS, "keys")             /* keys are being made */                       \
+	X(BUILD, "build")           /* signing: records, chain, gate */             \
+	X(GUARD, "guard")           /* built; publication waits for secondaries or an order */ \
+	X(CLOSED, "closed")
+
+enum zone_state {
+#define X(name, text) ZONE_##name,
+	ZONE_STATES(X)
+#undef X
+	ZONE_STATE_COUNT
+};
+
+#define ZONE_EVENTS(X)                                                             \
+	X(OPENED, "opened") X(CHECK, "check") X(SAME, "same-serial") X(NEWER, "newer-serial") X(FAILED, "failed")  \
+	X(SLOT, "slot") X(RECEIVED, "received") X(KEYS_DONE, "keys-done") X(BUILT, "built") X(PUBLISHED, "published") X(REDO, "redo") \
+	X(HELD, "held") X(CLOSE, "close")
+
+enum zone_event {
+#define X(name, text) EV_##name,
+	ZONE_EVENTS(X)
+#undef X
+	ZONE_EVENT_COUNT
+};
+
+/* Alarms: each with a reason text; a metric and `zone status` show them. */
+#define ZONE_ALARMS(X)                                                             \
+	X(HELD, "held")             /* upstream's input is held */                  \
+	X(VETO, "vetoed")           /* the gate said no */                          \
+	X(UPSTREAM, "upstream")     /* no primary answers, or it went back */       \
+	X(EXPIRED, "expired")       /* upstream past its SOA expire */              \
+	X(SIGNING, "signing")       /* keys or key store do not work */             \
+	X(STORE, "store")           /* disk trouble, a damaged generation */        \
+	X(PUBLICATION, "publication") /* first-publication guard, secondaries silent */ \
+	X(CLOCK, "clock")
+
+enum zone_alarm {
+#define X(name, text) ALARM_##name,
+	ZONE_ALARMS(X)
+#undef X
+	ALARM_COUNT
+};
+
+/* A listed secondary, or any party that gets NOTIFY. */
+struct secondary {
+	struct zone *zone;
+	const struct conf_remote *remote;   /* of zone->setup */
+	char name[64];
+	struct dnsq *probe;
+	struct notify *notify;
+	bool seen, has_soa; uint32_t serial; wall_t seen_at;    /* last answer */
+	bool notified_ok; uint32_t notified_serial;
+	bool answered_soa, answered_dnskey; /* since start, any reply counts */
+	bool asking_dnskey;
+	unsigned probe_fails;
+	unsigned ndnskey; struct { uint16_t tag; uint32_t crc; } dnskey[16]; /* that it serves */
+	bool signed_seen;                   /* has served a signed version of ours */
+};
+
+struct build_job;
+struct version_job;
+struct transfer;
+
+struct zone_counters {
+	atomic_ullong made[SIGN_REASONS], kept, vetoes[GATE_CHECKS], held[IR_REASONS], dropped, bad_signatures, xfr_in_ok, xfr_in_failed;
+};
+
+struct zone {
+	struct engine *e;
+	struct setup *setup;                /* referenced */
+	const struct conf_zone *conf;       /* of setup */
+	char *name;                         /* presentation */
+	uint8_t wire[NAME_MAX_WIRE]; uint8_t wire_len;
+	struct net_zone net;                /* what the server sees */
+	struct acl_entry *acl_mem;
+	enum zone_state state;
+	wall_t state_since;
+	bool alarm[ALARM_COUNT]; char alarm_text[ALARM_COUNT][512]; wall_t alarm_since[ALARM_COUNT];
+
+	struct store *store;
+	struct keyset keys;                 /* as made durable last */
+	bool have_meta;
+	struct zmeta meta;                  /* of the published version */
+	uint64_t version;
+	int64_t earliest_expiry;            /* wall; 0 = unsigned */
+
+	/* upstream */
+	struct timer check_timer, expire_timer, sign_timer, retry_timer, watch_timer, guard_timer;
+	struct dnsq *query;
+	unsigned primary, tried;            /* index into conf->upstream, how many failed in this round */
+	unsigned check_fails;
+	bool check_again, force_transfer;   /* a NOTIFY came meanwhile; retransfer ordered */
+	wall_t check_due;
+	struct transfer *transfer;
+	bool released; uint32_t release_serial; bool release_any; wall_t released_at; /* `zone release` */
+
+	/* work */
+	struct build_job *build;
+	struct version_job *version_job;
+	bool opening;
+	unsigned gen_wait;                  /* GENERATE calls under way */
+	unsigned sign_fails;
+
+	/* downstream */
+	struct secondary *sec; size_t nsec;
+	uint32_t floor; bool have_floor;    /* highest serial that must be exceeded */
+	bool guard_open;                    /* the first new version may go out */
+	wall_t guard_since;
+	bool guard_alarmed;
+	bool publish_ordered;               /* zone release for the first-publication guard */
+	unsigned jobs;                      /* worker jobs under way: zone is not freed before they are back */
+	bool closing, gone;                 /* removed from the config */
+	struct zone_counters count;
+};
+
+const char *zone_state_text(enum zone_state s);
+const char *zone_alarm_name(enum zone_alarm a);
+
+/* zone.c */
+struct zone *zone_new(struct engine *e, struct setup *s, const struct conf_zone *c);
+void zone_reconf(struct zone *z, struct setup *s, const struct conf_zone *c); /* after a reload */
+void zone_close(struct zone *z);     /* frees when its jobs are back */
+void zone_start(struct zone *z);     /* posts the opening job */
+void zone_event(struct zone *z, enum zone_event ev);
+void zone_alarm_set(struct zone *z, enum zone_alarm a, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void zone_alarm_clear(struct zone *z, enum zone_alarm a);
+void zone_job_begin(struct zone *z);
+void zone_job_end(struct zone *z);   /* loop; may free the zone: touch nothing after it */
+bool zone_is_signed_policy(const struct zone *z);
+
+/* open.c */
+void zone_open_start(struct zone *z);
+
+/* upstream.c */
+void upstream_schedule(struct zone *z, int64_t seconds);  /* next SOA check */
+void upstream_check(struct zone *z);                      /* starts a round over the primaries */
+void upstream_notified(struct zone *z, bool has_serial, uint32_t serial);
+void upstream_queue(struct zone *z);                      /* asks for a transfer slot */
+void upstream_transfer(struct zone *z);                   /* has the slot */
+void upstream_cancel(struct zone *z);
+void upstream_expire_check(void *zone);                   /* timer: past SOA expire? */
+void upstream_refreshed(struct zone *z);                  /* a primary agrees with the stored serial */
+
+/* keying.c */
+void keying_run(struct zone *z);     /* steps until keys are usable: EV_KEYS_DONE or EV_FAILED */
+int keystate_save(struct store *s, const struct keyset *ks);  /* worker: durable text */
+
+/* build.c */
+void build_start(struct zone *z, struct transfer *t);     /* takes the transfer's sorted input */
+void build_publish_try(struct zone *z);                   /* GUARD: may it go out now? */
+void build_redo(struct zone *z);                          /* another serial: SOA and gate once more */
+void build_cancel(struct zone *z);
+
+/* version.c: refreshes */
+void version_schedule(struct zone *z);                    /* arms sign_timer from earliest_expiry */
+void version_start(struct zone *z);
+
+/* publish.c */
+struct pub *publish_prepare(struct store *s, const uint8_t *zone, struct zmeta *meta, int64_t *earliest, int *err); /* worker */
+/* Loop: swaps the pub in, schedules NOTIFY and timers. */
+void publish_swap(struct zone *z, struct pub *pub, const struct zmeta *meta, int64_t earliest);
+
+/* downstream.c */
+void downstream_conf(struct zone *z);                     /* (re)makes the list of secondaries and the acls */
+void downstream_notify(struct zone *z, bool all);
+void downstream_watch(void *zone);                        /* timer: asks secondaries for their SOA */
+void downstream_guard_start(struct zone *z);
+bool downstream_guard_passed(struct zone *z);             /* may the first new version go out? sets alarms */
+void downstream_seen(struct zone *z, const char *name, uint32_t serial);
+void downstream_cancel(struct zone *z);
+uint32_t downstream_next_serial(struct zone *z, uint32_t upstream);
+void downstream_raise_floor(struct zone *z, uint32_t serial, const char *why);
+
+#endif
