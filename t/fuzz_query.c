@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Queries as a stranger may send them, into the answer code: first octet: 1 = TCP, then the message. What is answered
- * must be a message that can be read; nothing may be answered to an answer.
+ * Queries as a stranger may send them, into the answer code: first octet: 1 = TCP, then the message. What is
+ * answered must be a message that can be read; nothing may be answered to an answer.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +45,7 @@ static wall_t op_now(void *ctx)
 	return WALL(1700000000);
 }
 
-static const struct server_ops ops = { .find = op_find, .below_zone = op_below, .key = op_key, .now = op_now };
+static const struct server_ops ops = {.find = op_find, .below_zone = op_below, .key = op_key, .now = op_now};
 
 static struct state *setup(void)
 {

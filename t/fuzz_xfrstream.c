@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What a primary may send: first octet: 1 = the answer to an IXFR query, 2 = to a signed one; then messages behind
- * their two-octet lengths. Whatever it is, the parser ends, and says "whole" only to a stream with the same SOA first
- * and last.
+ * What a primary may send: first octet: 1 = the answer to an IXFR query, 2 = to a signed one; then messages
+ * behind their two-octet lengths. Whatever it is, the parser ends, and says "whole" only to a stream with the
+ * same SOA first and last.
  */
 #include <stdlib.h>
 #include <string.h>

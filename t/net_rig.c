@@ -93,14 +93,18 @@ size_t tz_soa(uint8_t *out, uint32_t serial, uint32_t expire)
 }
 
 /* A signature that has the shape of one: nothing here verifies it. */
-static size_t fake_sig(uint8_t *out, const uint8_t *zone, uint16_t type, uint8_t fill)
+static size_t fake_sig(uint8_t *out, const uint8_t *zone, const uint8_t *owner, uint16_t type, uint8_t fill)
 {
 	size_t n = name_len(zone);
 
 	memset(out, 0, 18);
 	put_be16(out, type);
 	out[2] = 13;
+	out[3] = (uint8_t)name_labels(owner);
 	put_be32(out + 4, 3600);
+	put_be32(out + 8, 2000000000);
+	put_be32(out + 12, 1700000000);
+	put_be16(out + 16, 4711);
 	memcpy(out + 18, zone, n);
 	memset(out + 18 + n, fill, 64);
 	return 18 + n + 64;
@@ -132,7 +136,8 @@ static void set_rr(struct tset *s, const void *data, size_t len)
 static void set_sign(struct tset *s)
 {
 	s->sig[0].data = s->sig_octets;
-	s->sig[0].len = (uint16_t)fake_sig(s->sig_octets, s->z->name, s->set.type, (uint8_t)s->set.type);
+	s->sig[0].len =
+	    (uint16_t)fake_sig(s->sig_octets, s->z->name, s->owner, s->set.type, (uint8_t)s->set.type);
 	s->set.nsig = 1;
 }
 

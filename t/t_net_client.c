@@ -94,7 +94,7 @@ static const uint8_t a1[4] = { 192, 0, 2, 1 }, a2[4] = { 192, 0, 2, 2 };
 static const uint8_t ns[] = "\002ns\007example", www[] = "\003wWw\007Example";
 
 #define SOA_LEN 47
-#define SOA_RR(d) { .owner = zone, .type = T_SOA, .class = CLASS_IN, .ttl = 3600, .rdata = d, .rdlen = SOA_LEN }
+#define SOA_RR(d) { zone, T_SOA, CLASS_IN, 3600, d, SOA_LEN }
 #define A_RR(o, a) { .owner = o, .type = T_A, .class = CLASS_IN, .ttl = 300, .rdata = a, .rdlen = 4 }
 #define NS_RR { .owner = zone, .type = T_NS, .class = CLASS_IN, .ttl = 300, .rdata = ns, .rdlen = 12 }
 static const struct rr axfr[] = { SOA_RR(soa_new), NS_RR, A_RR(ns, a1), A_RR(www, a2), SOA_RR(soa_new) };

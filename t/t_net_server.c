@@ -594,7 +594,6 @@ START_TEST(pipelined_queries)
 	uint8_t *all = malloc(2000 * 64);
 	size_t len = 0, sent = 0;
 	unsigned messages;
-	struct tsig *t;
 	struct tq q;
 	int fd;
 
@@ -621,7 +620,6 @@ START_TEST(pipelined_queries)
 	ck_assert(bag_same(&z->all, &got));
 	ck_assert_uint_eq(t_recv_tcp(fd, buf), 0); /* both sides are done */
 	close(fd);
-	(void)t;
 	bag_free(&got);
 	free(all);
 	rig_free(r);

@@ -23,7 +23,7 @@ struct pub {
 	bool is_signed;
 	const struct rrset *set; /* apex RRsets with signatures; SOA is set[0] */
 	size_t nset;
-	const struct rrset *denial; /* NSEC or NSEC3 that matches the apex: NODATA proof; NULL when unsigned */
+	const struct rrset *denial; /* NSEC or NSEC3 at the apex: NODATA proof; NULL when unsigned */
 	uint32_t soa_expire;
 	int64_t earliest_expiry; /* wall; of any signature in the zone; INT64_MAX when unsigned */
 	/* opens the version's records for a transfer (worker); ZS_EAGAIN: try again soon */

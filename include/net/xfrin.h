@@ -20,8 +20,8 @@ struct xfrin_limits {
 	uint64_t max_octets;                /* of messages; 0: no bound */
 };
 struct xfrin_result {
-	/* 0; ZS_EFORMAT (SOAs differ, malformed ...), ZS_ECLOSED (torn, refused), ZS_EPEER (rcode, id), ZS_EAUTH,
-	 * ZS_ETIMEOUT, ZS_ELIMIT, ZS_ECANCEL; or what on_rr returned */
+	/* 0; ZS_EFORMAT (SOAs differ, malformed ...), ZS_ECLOSED (torn, refused), ZS_EPEER (rcode, id),
+	 * ZS_EAUTH, ZS_ETIMEOUT, ZS_ELIMIT, ZS_ECANCEL; or what on_rr returned */
 	int result;
 	unsigned rcode;
 	enum xfr_kind kind;

@@ -307,7 +307,7 @@ static void published(void *arg)
 	struct build_job *b = arg;
 	struct zone *z = b->zone;
 
-	b->publishing = false;
+	b->publishing = z->committing = false;
 	if (b->err) {
 		build_failed(b);
 		return;
@@ -327,11 +327,23 @@ static void published(void *arg)
 		downstream_notify(z, true);
 }
 
+static int live_version(struct store *s, uint64_t *version)
+{
+	struct snap *snap = NULL;
+	int err = store_snap(s, &snap);
+
+	if (!err)
+		*version = snap_version(snap);
+	snap_unref(snap);
+	return err == ZS_ENOENT ? 0 : err;
+}
+
 /* Text first, then the generation: nothing above the ceiling is ever published (DESIGN 3). */
 static void publish_run(void *arg)
 {
 	struct build_job *b = arg;
 	struct zone *z = b->zone;
+	uint64_t live = 0;
 
 	if (!b->keys.have_ceiling || serial_cmp(b->serial, b->keys.serial_ceiling) == SERIAL_GT) {
 		b->keys.have_ceiling = true;
@@ -341,6 +353,11 @@ static void publish_run(void *arg)
 	kv_close(b->base_kv);
 	kv_close(b->donor_kv);
 	b->base_kv = b->donor_kv = NULL;
+	/* What a refresh committed to the live generation meanwhile are signatures alone: the build has its own. */
+	if (!b->err)
+		b->err = live_version(z->store, &live);
+	if (!b->err)
+		build_caught_up(b->out, live);
 	if (!b->err)
 		b->err = build_publish(b->out, &b->version);
 	if (!b->err) {
@@ -364,6 +381,8 @@ void build_publish_try(struct zone *z)
 
 	if (!b || b->publishing || z->state != ZONE_GUARD)
 		return;
+	if (z->committing)
+		return; /* a refresh is in its transaction: its end asks again */
 	if (!downstream_guard_passed(z))
 		return; /* asked again when a secondary answers, by timer and by order */
 	if (!serial_is_free(b)) {
@@ -376,9 +395,9 @@ void build_publish_try(struct zone *z)
 		zone_event(z, EV_REDO); /* the SOA is made again with a serial above the floor */
 		return;
 	}
-	b->publishing = true;
+	b->publishing = z->committing = true;
 	if (pool_post(b->e->workers, POOL_URGENT, publish_run, b) != 0) {
-		b->publishing = false;
+		b->publishing = z->committing = false;
 		b->err = ZS_ENOMEM;
 		build_failed(b);
 	}

@@ -10,7 +10,6 @@
 #include <unistd.h>
 #include "base/err.h"
 #include "ctlconn.h"
-#include "ctlproto.h"
 #include "ctlshow.h"
 #include "zonesealctl.h"
 
@@ -60,7 +59,6 @@ static int outcome(const struct options *o, json_t *data, int code)
 	json_array_foreach(zones, i, z)
 		bad += failed(z);
 	if (o->json) {
-		json_object_set_new(data, "v", json_integer(CTL_VERSION));
 		json_dumpf(data, stdout, JSON_COMPACT);
 		putchar('\n');
 	} else {
@@ -76,7 +74,7 @@ int wait_zones(const struct options *o, int fd, json_t *args, int code)
 	struct options plain = { .json = false };
 
 	for (;;) {
-		struct answer a = { .data = json_object() };
+		struct answer a = { .data = answer_data() };
 		json_t *zones, *example = NULL;
 		size_t busy;
 		int err = conn_send(fd, "zone list", json_incref(args));

@@ -265,7 +265,10 @@ static void server_notify(void *ctx, struct net_zone *nz, const struct net_addr 
 	char text[NET_ADDR_TEXT];
 
 	atomic_fetch_add(&e->count.notify[0][0], 1);
-	log_msg(LL_INFO, "notify", z->name, "received from %s (%s)%s%.0u", net_addr_text(from, text), acl, has_serial ? " with a serial" : "", serial);
+	if (has_serial)
+		log_msg(LL_INFO, "notify", z->name, "event=notify from=%s acl=%s serial=%u", net_addr_text(from, text), acl, serial);
+	else
+		log_msg(LL_INFO, "notify", z->name, "event=notify from=%s acl=%s", net_addr_text(from, text), acl);
 	upstream_notified(z, has_serial, serial);
 }
 
@@ -465,13 +468,7 @@ void engine_quit(struct engine *e)
 		return;
 	e->quitting = true;
 	log_msg(LL_INFO, "engine", NULL, "ending");
-	for (size_t i = 0; i < e->nks; i++) {
-		vclient_free(e->ks[i].client); /* what waits for a key store comes back cancelled */
-		e->ks[i].client = NULL;
-		free(e->ks[i].name);
-	}
-	e->nks = 0;
-	for (size_t i = 0; i < e->nzone; i++)
+	for (size_t i = 0; i < e->nzone; i++) /* what waits for a key store comes back cancelled */
 		zone_event(e->zone[i], EV_CLOSE);
 	quit_poll(e);
 }
@@ -482,7 +479,6 @@ static void engine_free(struct engine *e)
 	control_free(e->control);
 	http_free(e->http);
 	server_free(e->server);
-	pool_free(e->workers);
 	pool_free(e->render);
 	mailbox_run(e->home);
 	for (size_t i = 0; i < e->nzone; i++) {
@@ -491,7 +487,12 @@ static void engine_free(struct engine *e)
 		zone_job_end(e->zone[i]);
 	}
 	free(e->zone);
+	for (size_t i = 0; i < e->nks; i++) {
+		vclient_free(e->ks[i].client);
+		free(e->ks[i].name);
+	}
 	free(e->ks);
+	pool_free(e->workers);
 	keyreg_close(e->reg);
 	store_dir_close(e->dir);
 	setup_unref(e->setup);

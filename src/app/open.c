@@ -23,6 +23,7 @@ struct open_job {
 	struct pub *pub;
 	struct zmeta meta;
 	int64_t earliest;
+	uint64_t version;
 	struct keyset keys;
 	bool have_text, text_damaged;
 };
@@ -73,6 +74,8 @@ static void open_run(void *arg)
 		if (j->health == STORE_READY)
 			j->pub = publish_prepare(j->store, z->wire, &j->meta, &j->earliest, &j->err);
 		read_generation_keys(j);
+		if (j->pub)
+			j->version = snap_version(j->pub->source);
 	}
 	mailbox_post(z->e->home, open_done, j);
 }
@@ -88,6 +91,7 @@ static void adopt(struct zone *z, struct open_job *j)
 	if (j->health != STORE_READY && j->have_text && j->keys.have_ceiling)
 		downstream_raise_floor(z, j->keys.serial_ceiling, "key-state ceiling");
 	if (j->pub) {
+		z->version = j->version;
 		publish_swap(z, j->pub, &j->meta, j->earliest);
 		log_msg(LL_INFO, "zone", z->name, "event=opened serial=%u upstream=%u: served from the store", j->pub->serial, j->meta.upstream_serial);
 	} else {

@@ -261,6 +261,8 @@ static void parent_close(struct parent *p)
 		close(p->dns_fd[i]);
 	for (size_t i = 0; i < p->nstats; i++)
 		close(p->stats_fd[i]);
+	if (p->lock_fd >= 0)
+		close(p->lock_fd);
 	free(p->dns_fd);
 	free(p->stats_fd);
 	keymap_free(&p->keymap);
@@ -271,7 +273,7 @@ static void parent_close(struct parent *p)
 
 int parent_main(const char *self, const char *conf_path, struct conf_bundle *bundle, struct conf *conf, int ready_fd)
 {
-	struct parent p = { .conf_path = conf_path, .conf = conf, .bundle = bundle, .control_fd = -1, .signal_fd = -1,
+	struct parent p = { .conf_path = conf_path, .conf = conf, .bundle = bundle, .control_fd = -1, .signal_fd = -1, .lock_fd = -1,
 			    .ready_fd = ready_fd };
 	int err;
 

@@ -54,6 +54,7 @@ struct parent {
 	size_t nstats;
 	int control_fd;
 	int signal_fd;
+	int lock_fd;            /* flock on state-dir/zoneseald.lock */
 	int ready_fd;           /* told when the engine is ready for the first time; -1 */
 	bool stopping;
 	mono_t stop_deadline;

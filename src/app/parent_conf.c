@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -61,11 +62,30 @@ static int lock_file(const struct parent *p)
 	return err;
 }
 
+/* One daemon a state directory: told here, before anything else of it is touched. Held until the process ends. */
+static int own_lock(struct parent *p)
+{
+	char *path = NULL;
+	int err = 0;
+
+	if (asprintf(&path, "%s/zoneseald.lock", p->conf->state_dir) < 0)
+		return ZS_ENOMEM;
+	p->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (p->lock_fd < 0)
+		err = zs_from_errno(errno);
+	else if (flock(p->lock_fd, LOCK_EX | LOCK_NB) != 0)
+		err = errno == EWOULDBLOCK ? ZS_EEXIST : zs_from_errno(errno);
+	if (err == ZS_EEXIST)
+		log_msg(LL_ERR, "parent", NULL, "state-dir %s is in use by another zoneseald", p->conf->state_dir);
+	free(path);
+	return err;
+}
+
 int parent_prepare_dirs(struct parent *p)
 {
 	int err;
 
-	if ((err = dir_for(p, NULL, NULL, 0755)) || (err = dir_for(p, "zones", p->conf->user, 0750)) ||
+	if ((err = dir_for(p, NULL, NULL, 0755)) || (err = own_lock(p)) || (err = dir_for(p, "zones", p->conf->user, 0750)) ||
 	    (err = dir_for(p, "tmp", p->conf->user, 0700)) || (err = dir_for(p, "register", p->conf->user, 0700)) ||
 	    (err = dir_for(p, "keys", p->conf->vault_user, 0700)))
 		return err;

@@ -162,6 +162,7 @@ void publish_swap(struct zone *z, struct pub *pub, const struct zmeta *meta, int
 	z->net.pub = pub;
 	pub_unref(old);
 	z->meta = *meta;
+	z->stored_checked = meta->upstream_checked;
 	if (z->meta.upstream_checked < checked)
 		z->meta.upstream_checked = checked;
 	z->have_meta = true;

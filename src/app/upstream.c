@@ -110,11 +110,22 @@ void upstream_expire_check(void *arg)
 	timer_set(z->e->timers, &z->expire_timer, MONO_S(left > 0 && left < 60 ? left : 60), upstream_expire_check, z);
 }
 
+/* Written with the next version, at SIGTERM, and when a tenth of SOA expire has passed: no commit for each check. */
+static void note_checked(struct zone *z)
+{
+	struct soa soa;
+
+	if (z->have_meta && soa_read(z->meta.upstream_soa, z->meta.upstream_soa_len, &soa) == 0 &&
+	    z->meta.upstream_checked - z->stored_checked > soa.expire / 10)
+		version_note_checked(z);
+}
+
 void upstream_refreshed(struct zone *z)
 {
-	z->meta.upstream_checked = clk_wall().s; /* written with the next version: no commit of its own (DESIGN 3) */
+	z->meta.upstream_checked = clk_wall().s;
 	z->check_fails = 0;
 	zone_alarm_clear(z, ALARM_UPSTREAM);
+	note_checked(z);
 	upstream_expire_check(z);
 	upstream_schedule(z, -2);
 }
@@ -193,9 +204,11 @@ static void ask_primary(struct zone *z)
 void upstream_check(struct zone *z)
 {
 	z->tried = 0;
+	if (!z->primary_failed) /* in order; after a failed transfer the next one has its turn first */
+		z->primary = 0;
+	z->primary_failed = false;
 	z->check_again = false;
 	timer_stop(z->e->timers, &z->check_timer);
-	/* a policy that signs another way than what is stored asks for a new generation */
 	ask_primary(z);
 }
 
@@ -290,6 +303,7 @@ static void xfr_failed(struct zone *z, const struct xfrin_result *r, const struc
 	atomic_fetch_add(&z->e->count.xfr[0][0][1], 1);
 	zone_alarm_set(z, ALARM_UPSTREAM, "transfer from %s failed, nothing of it is taken: %s", primary(z)->name, why);
 	z->primary = (z->primary + 1) % (unsigned)z->conf->nupstream;
+	z->primary_failed = true;
 	zone_event(z, EV_FAILED);
 }
 

@@ -312,6 +312,8 @@ static void version_end(struct version_job *j, bool ok)
 	z->sign_fails = ok ? 0 : z->sign_fails + 1;
 	version_free(j);
 	version_schedule(z);
+	if (z->state == ZONE_GUARD)
+		build_publish_try(z);
 	zone_job_end(z);
 }
 
@@ -340,6 +342,7 @@ static void version_done(void *arg)
 	struct version_job *j = arg;
 	struct zone *z = j->zone;
 
+	z->committing = false;
 	if (j->err) {
 		version_failed(j);
 		return;
@@ -377,8 +380,15 @@ static void version_sent(void *arg)
 		j->err = z->state == ZONE_CLOSED ? ZS_ECANCEL : j->group->err;
 	if (!j->err && z->have_floor && serial_cmp(j->serial, z->floor) != SERIAL_GT)
 		j->err = ZS_ESTALE;
-	if (!j->err && pool_post(j->e->workers, POOL_URGENT, commit, j) != 0)
-		j->err = ZS_ENOMEM;
+	if (!j->err && z->committing)
+		j->err = ZS_ESTALE; /* a new generation is taking over */
+	if (!j->err) {
+		z->committing = true;
+		if (pool_post(j->e->workers, POOL_URGENT, commit, j) != 0) {
+			z->committing = false;
+			j->err = ZS_ENOMEM;
+		}
+	}
 	if (j->err)
 		version_failed(j);
 }
@@ -439,4 +449,75 @@ void version_start(struct zone *z)
 		j->err = ZS_ENOMEM;
 		version_failed(j);
 	}
+}
+
+void version_cancel(struct zone *z)
+{
+	struct version_job *j = z->version_job;
+
+	if (j && j->group && !z->committing && j->vault)
+		vclient_cancel(j->vault, &j->group->batch);
+}
+
+/* --- the time of the last good check -------------------------------------------------------------------------- */
+
+struct checked_job { struct zone *zone; struct store *store; struct zmeta meta; int64_t checked; };
+
+static void checked_done(void *arg)
+{
+	struct checked_job *j = arg;
+	struct zone *z = j->zone;
+
+	z->committing = false;
+	free(j);
+	if (z->state == ZONE_GUARD)
+		build_publish_try(z);
+	zone_job_end(z);
+}
+
+/* A commit of META alone: no record changes, so there is no new serial. */
+static void checked_run(void *arg)
+{
+	struct checked_job *j = arg;
+	struct snap *snap = NULL;
+	struct view *v = NULL;
+	struct kv *kv = NULL;
+	uint64_t version;
+	int err = store_snap(j->store, &snap);
+
+	if (!err)
+		err = view_new(snap, &v);
+	if (!err)
+		err = view_kv(v, &kv);
+	if (!err)
+		err = zmeta_get(kv, &j->meta);
+	j->meta.upstream_checked = j->checked;
+	if (!err)
+		err = zmeta_put(kv, &j->meta);
+	kv_close(kv);
+	if (!err)
+		err = store_commit(j->store, v, &version);
+	view_free(v);
+	snap_unref(snap);
+	if (err)
+		log_limited(LL_WARN, "store", j->zone->name, "checked", 2, "time of the last check is not stored: %s", zs_strerror(err));
+	mailbox_post(j->zone->e->home, checked_done, j);
+}
+
+void version_note_checked(struct zone *z)
+{
+	struct checked_job *j;
+
+	if (!z->have_meta || !z->store || z->committing || z->meta.upstream_checked <= z->stored_checked || z->build)
+		return;
+	j = calloc(1, sizeof(*j));
+	if (!j)
+		return;
+	j->zone = z;
+	j->store = z->store;
+	j->checked = z->stored_checked = z->meta.upstream_checked;
+	z->committing = true;
+	zone_job_begin(z);
+	if (pool_post(z->e->workers, POOL_NORMAL, checked_run, j) != 0)
+		checked_done(j);
 }

@@ -135,6 +135,8 @@ static void act_close(struct zone *z)
 	z->net.pub = (pub_unref(z->net.pub), NULL);
 	upstream_cancel(z);
 	build_cancel(z);
+	version_cancel(z);
+	version_note_checked(z);
 	downstream_cancel(z);
 	transfer_free(z->transfer);
 	z->transfer = NULL;

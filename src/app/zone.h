@@ -113,15 +113,18 @@ struct zone {
 	struct timer check_timer, expire_timer, sign_timer, retry_timer, watch_timer, guard_timer;
 	struct dnsq *query;
 	unsigned primary, tried;            /* index into conf->upstream, how many failed in this round */
+	bool primary_failed;                /* its transfer failed: the next round begins behind it */
 	unsigned check_fails;
 	bool check_again, force_transfer;   /* a NOTIFY came meanwhile; retransfer ordered */
 	wall_t check_due;
+	int64_t stored_checked;             /* meta.upstream_checked as it is on disk */
 	struct transfer *transfer;
 	bool released; uint32_t release_serial; bool release_any; wall_t released_at; /* `zone release` */
 
 	/* work */
 	struct build_job *build;
 	struct version_job *version_job;
+	bool committing;                    /* a version is in its transaction: no generation may move meanwhile */
 	bool opening;
 	unsigned gen_wait;                  /* GENERATE calls under way */
 	unsigned sign_fails;
@@ -179,6 +182,8 @@ void build_cancel(struct zone *z);
 /* version.c: refreshes */
 void version_schedule(struct zone *z);                    /* arms sign_timer from earliest_expiry */
 void version_start(struct zone *z);
+void version_cancel(struct zone *z);
+void version_note_checked(struct zone *z);                /* the time of the last good check becomes durable */
 
 /* publish.c */
 struct pub *publish_prepare(struct store *s, const uint8_t *zone, struct zmeta *meta, int64_t *earliest, int *err); /* worker */

@@ -230,11 +230,19 @@ static int take_data(const struct options *o, struct answer *a, json_t *data)
 		return 0;
 	}
 	a->streamed = true;
-	if (o->json)
-		json_object_set_new(data, "v", json_integer(CTL_VERSION)), print_json(data);
-	else
+	if (o->json) {
+		printf("{\"v\":%d,\"text\":", CTL_VERSION);
+		json_dumpf(json_object_get(data, "text"), stdout, JSON_ENCODE_ANY);
+		puts("}");
+	} else {
 		fputs(text, stdout);
+	}
 	return ferror(stdout) ? ZS_EIO : 0;
+}
+
+json_t *answer_data(void)
+{
+	return json_pack("{s:i}", "v", CTL_VERSION);
 }
 
 int answer_read(const struct options *o, int fd, struct answer *a)
@@ -304,10 +312,9 @@ static int show_error(const struct options *o, json_t *error, bool is_check)
 static void show_answer(const struct options *o, const struct command *c, struct answer *a)
 {
 	if (o->json && !a->streamed) {
-		json_object_set_new(a->data, "v", json_integer(CTL_VERSION));
 		print_json(a->data);
 	} else if (!o->json) {
-		if (c->show && json_object_size(a->data) > 0)
+		if (c->show && json_object_size(a->data) > 1)
 			c->show(a->data);
 		show_errors(a->data);
 	}
@@ -316,7 +323,7 @@ static void show_answer(const struct options *o, const struct command *c, struct
 /* One request and its whole answer, shown. Exit code. */
 static int run(const struct options *o, const struct command *c, json_t *args)
 {
-	struct answer a = { .data = json_object() };
+	struct answer a = { .data = answer_data() };
 	bool is_check = strcmp(c->name, "check") == 0, waits = o->wait && (c->show == show_results || strcmp(c->name, "stop") == 0);
 	int fd = conn_open(o->socket), err, code;
 

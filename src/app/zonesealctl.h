@@ -20,6 +20,8 @@ struct answer {
 	int exit;
 };
 
+/* What `data` begins as: {"v":1}. */
+json_t *answer_data(void);
 /* Reads frames to the end of the answer. zs_err when the connection broke before. */
 int answer_read(const struct options *o, int fd, struct answer *a);
 void answer_clear(struct answer *a);

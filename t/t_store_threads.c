@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Threads with snapshots while versions are committed and generations replaced, with one environment more
+ * open than allowed most of the time. In version v every number has salt v: a reader that sees a mixture, or
+ * another version than its snapshot says, is a failure. To be run under ThreadSanitizer as well.
+ */
+#include "t_store_util.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/rand.h"
+#include "t_suite.h"
+
+#define ZONES 3
+#define NUMBERS 300
+#define VERSIONS 60
+#define READERS 4
+
+struct shared {
+	struct store *s[ZONES];
+	atomic_uint running;
+	atomic_uint bad;
+	atomic_uint reads;
+};
+
+struct job {
+	struct shared *sh;
+	unsigned zone;
+	uint64_t seed;
+	pthread_t id;
+};
+
+static int read_version(struct snap *sn)
+{
+	struct kv *kv;
+	struct kv_item it;
+	uint64_t version = snap_version(sn);
+	unsigned n = 0;
+	int rc = snap_kv(sn, &kv), bad = 0;
+
+	if (rc == ZS_EAGAIN) /* an old version, all its members are borrowed */
+		return 0;
+	if (rc)
+		return 1;
+	for (rc = kv_seek(kv, "\x20", 1, &it); rc == 0; rc = kv_next(kv, &it), n++)
+		bad |= it.vlen < 8 || be32(it.val + 4) != version;
+	kv_close(kv);
+	return bad || n != NUMBERS;
+}
+
+static void *reader(void *arg)
+{
+	struct job *j = arg;
+	struct prng rnd = prng_seed(j->seed);
+	struct snap *held = NULL, *sn;
+
+	while (atomic_load(&j->sh->running)) {
+		struct store *s = j->sh->s[prng_upto(&rnd, ZONES - 1)];
+
+		if (store_snap(s, &sn)) {
+			atomic_fetch_add(&j->sh->bad, 1);
+			break;
+		}
+		atomic_fetch_add(&j->sh->bad, (unsigned)read_version(sn));
+		snap_pinned(sn);
+		store_bytes(s);
+		if (prng_upto(&rnd, 3) == 0) {
+			snap_unref(held);
+			held = snap_ref(sn);
+		}
+		if (held)
+			atomic_fetch_add(&j->sh->bad, (unsigned)read_version(held));
+		snap_unref(sn);
+		atomic_fetch_add(&j->sh->reads, 1);
+	}
+	snap_unref(held);
+	return NULL;
+}
+
+static int publish_build(struct store *s, uint32_t salt, uint64_t *version)
+{
+	uint8_t key[8], val[128];
+	struct build *b;
+	int rc = build_new(s, &b);
+
+	for (uint32_t n = 0; !rc && n < NUMBERS; n++) {
+		size_t klen = num_key(key, n);
+
+		rc = build_append(b, key, klen, val, num_val(val, n, salt));
+	}
+	if (!rc)
+		rc = build_publish(b, version);
+	return rc;
+}
+
+static void *writer(void *arg)
+{
+	struct job *j = arg;
+	struct store *s = j->sh->s[j->zone];
+	uint64_t version = 0;
+	int rc = 0;
+
+	for (uint32_t v = 2; !rc && v < VERSIONS; v++) {
+		if (v % 5 == j->zone)
+			rc = publish_build(s, v, &version);
+		else
+			rc = commit_nums(s, 0, NUMBERS - 1, v, &version);
+		if (rc || version != v)
+			atomic_fetch_add(&j->sh->bad, 1);
+	}
+	atomic_fetch_sub(&j->sh->running, 1);
+	return NULL;
+}
+
+START_TEST(readers_and_writers)
+{
+	/* small maps, so that growth is under way too */
+	struct store_dir_opts opts = { .max_open = 1, .map_size = 64 << 10 };
+	struct job w[ZONES], r[READERS];
+	struct shared sh = { .running = ZONES };
+	struct store_dir *d;
+	enum store_health h;
+	uint8_t zone[4] = "\1a";
+	char state[64];
+	uint64_t version;
+
+	make_dir(state);
+	ck_assert_int_eq(store_dir_open(state, &opts, &d), 0);
+	for (unsigned i = 0; i < ZONES; i++) {
+		zone[1] = (uint8_t)('a' + i);
+		ck_assert_int_eq(store_open(d, zone, &sh.s[i], &h), 0);
+		ck_assert_int_eq(commit_nums(sh.s[i], 0, NUMBERS - 1, 1, &version), 0);
+	}
+	for (unsigned i = 0; i < READERS; i++) {
+		r[i] = (struct job){ .sh = &sh, .seed = i };
+		ck_assert_int_eq(pthread_create(&r[i].id, NULL, reader, &r[i]), 0);
+	}
+	for (unsigned i = 0; i < ZONES; i++) {
+		w[i] = (struct job){ .sh = &sh, .zone = i };
+		ck_assert_int_eq(pthread_create(&w[i].id, NULL, writer, &w[i]), 0);
+	}
+	for (unsigned i = 0; i < ZONES; i++)
+		pthread_join(w[i].id, NULL);
+	for (unsigned i = 0; i < READERS; i++)
+		pthread_join(r[i].id, NULL);
+	ck_assert_uint_eq(sh.bad, 0);
+	ck_assert_uint_gt(sh.reads, 0);
+	for (unsigned i = 0; i < ZONES; i++)
+		store_close(sh.s[i]);
+	store_dir_close(d);
+	rm_tree(state);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = { readers_and_writers };
+
+	return RUN_SUITE("store threads", tests);
+}
