@@ -31,6 +31,7 @@ struct pub {
 	void (*release)(void *source); /* called with the last reference (any thread) */
 	void *source;
 	uint64_t rrs_estimate;
+	uint64_t store_octets;        /* of the file behind it, for the statistics */
 };
 struct pub *pub_new(void); /* refs 1, own arena; NULL when out of memory */
 struct pub *pub_ref(struct pub *p);

@@ -52,6 +52,7 @@ static void build_failed(struct build_job *b)
 
 	if (err == ZS_EHELD) {
 		atomic_fetch_add(&z->count.held[0], 1);
+		z->released = false; /* once */
 		z->meta.held = true;
 		z->meta.held_serial = b->in->soa_fields.serial;
 		zone_alarm_set(z, ALARM_HELD, "serial %u is held: %s", b->in->soa_fields.serial, b->reason);
@@ -313,8 +314,8 @@ static void published(void *arg)
 		return;
 	}
 	z->version = b->version;
-	z->keys = b->keys;
 	publish_swap(z, b->pub, &b->pub_meta, b->earliest);
+	downstream_keys(z, &b->keys);
 	z->released = false;
 	z->publish_ordered = false;
 	log_msg(LL_NOTICE, "zone", z->name, "event=published serial=%u upstream=%u records=%llu signatures=%llu made=%llu kept=%llu ms=%lld", b->serial,

@@ -175,6 +175,29 @@ uint32_t downstream_next_serial(struct zone *z, uint32_t upstream)
 
 static void probe_dnskey(struct secondary *s);
 
+/* DS of our keys may be given to the parent when every listed secondary was seen with a signed version and what resolvers
+ * hold of the unsigned one has run out (RFC 6781 4.1.1). */
+static void ds_check(struct zone *z)
+{
+	if (z->keys.ds_not_before || !z->have_meta || !z->meta.is_signed)
+		return;
+	for (size_t i = 0; i < z->nsec; i++)
+		if (z->sec[i].remote->watch && !z->sec[i].signed_seen)
+			return;
+	z->keys.ds_not_before = clk_wall().s + z->meta.largest_ttl;
+	log_msg(LL_NOTICE, "keys", z->name, "event=ds-not-before at=%lld: all listed secondaries serve signed versions", (long long)z->keys.ds_not_before);
+}
+
+void downstream_keys(struct zone *z, const struct keyset *ks)
+{
+	int64_t ds = z->keys.ds_not_before;
+
+	z->keys = *ks;
+	if (!z->keys.ds_not_before)
+		z->keys.ds_not_before = ds;
+	ds_check(z);
+}
+
 static void seen_serial(struct secondary *s, uint32_t serial, bool proven)
 {
 	struct zone *z = s->zone;
@@ -185,6 +208,7 @@ static void seen_serial(struct secondary *s, uint32_t serial, bool proven)
 	s->seen_at = clk_wall();
 	if (z->net.pub && z->net.pub->is_signed && serial == ours)
 		s->signed_seen = true;
+	ds_check(z);
 	if (!proven || (z->have_floor && serial_cmp(serial, z->floor) != SERIAL_GT))
 		return;
 	if (z->have_floor && serial - z->floor >= RAISE_MAX) {

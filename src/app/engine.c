@@ -197,6 +197,32 @@ static struct server_limits limits_of(const struct conf *c)
 				       .tcp_per_peer = c->tcp_per_peer, .tcp_idle_s = c->tcp_idle };
 }
 
+/* A transfer out borrows its TSIG key until it ends: replaced setups go when none runs and a minute has passed. */
+static void retire_check(void *arg)
+{
+	struct engine *e = arg;
+
+	if (__atomic_load_n(&server_stats(e->server)->xfr_running, __ATOMIC_RELAXED) > 0) {
+		timer_set(e->timers, &e->retire_timer, MONO_S(60), retire_check, e);
+		return;
+	}
+	while (e->retired) {
+		struct setup *s = e->retired;
+
+		e->retired = s->next_retired;
+		setup_unref(s);
+	}
+}
+
+static void retire(struct engine *e, struct setup *s)
+{
+	if (!s)
+		return;
+	s->next_retired = e->retired;
+	e->retired = s;
+	timer_set(e->timers, &e->retire_timer, MONO_S(60), retire_check, e);
+}
+
 static void config_take(struct engine *e)
 {
 	struct setup *s = NULL, *old = e->setup;
@@ -222,7 +248,7 @@ static void config_take(struct engine *e)
 		zones_sync(e);
 		http_reconf(e->http);
 	}
-	setup_unref(old);
+	retire(e, old);
 }
 
 /* --- start ------------------------------------------------------------------------------------------------- */
@@ -496,6 +522,12 @@ static void engine_free(struct engine *e)
 	keyreg_close(e->reg);
 	store_dir_close(e->dir);
 	setup_unref(e->setup);
+	while (e->retired) {
+		struct setup *s = e->retired;
+
+		e->retired = s->next_retired;
+		setup_unref(s);
+	}
 	while (e->calls) {
 		struct parent_call *c = e->calls;
 

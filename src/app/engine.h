@@ -37,6 +37,7 @@ struct tsig_ent { char *name; struct tsig_key *key; };
 /* The config in force with what is derived from it; counted, because jobs and transfers outlive a reload. Loop only. */
 struct setup {
 	int refs;
+	struct setup *next_retired;
 	struct conf_bundle *bundle;
 	struct conf *conf;
 	struct tsig_ent *tsig;
@@ -67,6 +68,8 @@ struct engine {
 	struct pool *workers, *render;
 	struct timers *timers;
 	struct setup *setup;
+	struct setup *retired;          /* replaced by reloads, with keys that transfers may still use */
+	struct timer retire_timer;
 	struct store_dir *dir;
 	struct keyreg *reg;
 	struct server *server;
@@ -78,6 +81,8 @@ struct engine {
 	struct parent_call *calls;
 	uint64_t next_call;
 	unsigned transfers_running;
+	struct primary_load *loads;     /* per primary */
+	struct zone *queue, **queue_tail; /* zones that wait for a slot */
 	int *dns_fd; size_t ndns;
 	int control_fd;
 	int *stats_fd; size_t nstats;

@@ -144,6 +144,7 @@ struct pub *publish_prepare(struct store *s, const uint8_t *zone, struct zmeta *
 		p->soa_expire = soa.expire;
 		p->is_signed = meta->is_signed;
 		p->earliest_expiry = *earliest = meta->is_signed ? first_expiry(kv) : INT64_MAX;
+		p->store_octets = store_bytes(s);
 		p->rrs_estimate = meta->records + meta->signatures;
 	}
 	kv_close(kv);

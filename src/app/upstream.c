@@ -223,45 +223,105 @@ void upstream_notified(struct zone *z, bool has_serial, uint32_t serial)
 
 /* --- transfer ---------------------------------------------------------------------------------------------------- */
 
-static unsigned running_from(const struct zone *z)
+/* Transfers that run from one primary; the list is as short as the number of primaries that are being asked. */
+struct primary_load { char *name; unsigned running; struct primary_load *next; };
+
+static struct primary_load *load_of(struct engine *e, const char *name)
 {
-	unsigned n = 0;
+	struct primary_load *l;
 
-	for (size_t i = 0; i < z->e->nzone; i++) {
-		const struct zone *o = z->e->zone[i];
-
-		n += o->state == ZONE_TRANSFER && strcmp(primary(o)->name, primary(z)->name) == 0;
+	for (l = e->loads; l; l = l->next)
+		if (strcmp(l->name, name) == 0)
+			return l;
+	l = calloc(1, sizeof(*l));
+	if (!l || !(l->name = strdup(name))) {
+		free(l);
+		return NULL;
 	}
-	return n;
+	l->next = e->loads;
+	e->loads = l;
+	return l;
 }
 
-static unsigned running_all(const struct engine *e)
+static void load_drop(struct engine *e, struct primary_load *l)
 {
-	unsigned n = 0;
-
-	for (size_t i = 0; i < e->nzone; i++)
-		n += e->zone[i]->state == ZONE_TRANSFER;
-	return n;
+	for (struct primary_load **p = &e->loads; *p; p = &(*p)->next) {
+		if (*p != l)
+			continue;
+		*p = l->next;
+		free(l->name);
+		free(l);
+		return;
+	}
 }
 
-static bool slot_free(const struct zone *z)
+/* Takes a slot, or says no. */
+static bool slot_take(struct zone *z)
 {
 	const struct conf *c = z->e->setup->conf;
+	struct primary_load *l = load_of(z->e, primary(z)->name);
 
-	return running_all(z->e) < c->transfers_in && running_from(z) < c->transfers_per_primary;
+	if (!l || z->e->transfers_running >= c->transfers_in || l->running >= c->transfers_per_primary)
+		return false;
+	l->running++;
+	z->e->transfers_running++;
+	z->slot = l;
+	return true;
+}
+
+static void slot_give(struct zone *z)
+{
+	struct primary_load *l = z->slot;
+
+	if (!l)
+		return;
+	z->slot = NULL;
+	z->e->transfers_running--;
+	if (--l->running == 0)
+		load_drop(z->e, l);
+	engine_transfer_slot(z->e);
+}
+
+static void dequeue(struct zone *z)
+{
+	for (struct zone **p = &z->e->queue; *p; p = &(*p)->queue_next) {
+		if (*p != z)
+			continue;
+		*p = z->queue_next;
+		if (!*p)
+			z->e->queue_tail = p;
+		z->queue_next = NULL;
+		z->queued = false;
+		return;
+	}
 }
 
 void upstream_queue(struct zone *z)
 {
-	if (slot_free(z))
-		zone_event(z, EV_SLOT);
+	z->queued = true;
+	z->queue_next = NULL;
+	if (!z->e->queue)
+		z->e->queue_tail = &z->e->queue;
+	*z->e->queue_tail = z;
+	z->e->queue_tail = &z->queue_next;
+	engine_transfer_slot(z->e);
 }
+
+#define QUEUE_LOOK 256 /* how far behind the head another primary's zone is looked for */
 
 void engine_transfer_slot(struct engine *e)
 {
-	for (size_t i = 0; i < e->nzone && !e->quitting; i++)
-		if (e->zone[i]->state == ZONE_QUEUED && slot_free(e->zone[i]))
-			zone_event(e->zone[i], EV_SLOT);
+	struct zone *next;
+	unsigned looked = 0;
+
+	for (struct zone *z = e->queue; z && looked < QUEUE_LOOK && !e->quitting; z = next, looked++) {
+		next = z->queue_next;
+		if (!slot_take(z))
+			continue;
+		dequeue(z);
+		zone_event(z, EV_SLOT);
+		next = e->queue; /* the event may have changed the queue */
+	}
 }
 
 static int on_first_soa(struct transfer *t, const struct rr *rr)
@@ -313,6 +373,7 @@ static void on_done(void *ctx, const struct xfrin_result *r)
 	struct zone *z = t->zone;
 
 	t->xfr = NULL;
+	slot_give(z);
 	if (z->transfer != t) { /* cancelled meanwhile */
 		transfer_free(t);
 		zone_job_end(z);
@@ -365,6 +426,7 @@ void upstream_transfer(struct zone *z)
 		z->transfer->xfr = xfrin_start(z->e->ev, z->e->workers, z->e->home, &from, z->wire, NULL, 0, &lim, &xfr_ops, z->transfer);
 	}
 	if (!z->transfer || !z->transfer->xfr) {
+		slot_give(z);
 		zone_alarm_set(z, ALARM_UPSTREAM, "transfer cannot be started: out of memory or disk");
 		zone_event(z, EV_FAILED);
 		return;
@@ -377,6 +439,8 @@ void upstream_cancel(struct zone *z)
 {
 	dnsq_cancel(z->query);
 	z->query = NULL;
+	if (z->queued)
+		dequeue(z);
 	if (z->transfer && z->transfer->xfr) {
 		struct xfrin *x = z->transfer->xfr;
 

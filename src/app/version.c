@@ -279,6 +279,17 @@ static int raise_ceiling(struct version_job *j)
 
 static void version_done(void *arg);
 
+static void count_commit(struct engine *e, int64_t us)
+{
+	unsigned i = 0;
+
+	while (i < VCLIENT_BUCKETS - 1 && (double)us / 1e6 > vclient_bucket_bounds[i])
+		i++;
+	atomic_fetch_add(&e->count.commit_bucket[i], 1);
+	atomic_fetch_add(&e->count.commits, 1);
+	atomic_fetch_add(&e->count.commit_us, (unsigned long long)us);
+}
+
 static void commit(void *arg)
 {
 	struct version_job *j = arg;
@@ -295,8 +306,7 @@ static void commit(void *arg)
 	if (!j->err)
 		j->err = store_commit(j->zone->store, j->view, &j->version);
 	if (!j->err) {
-		atomic_fetch_add(&j->e->count.commits, 1);
-		atomic_fetch_add(&j->e->count.commit_us, (unsigned long long)mono_diff(clk_mono(), began));
+		count_commit(j->e, mono_diff(clk_mono(), began));
 		j->pub = publish_prepare(j->zone->store, j->zone->wire, &j->meta, &j->earliest, &j->err);
 	}
 	mailbox_post(j->e->home, version_done, j);
@@ -352,7 +362,7 @@ static void version_done(void *arg)
 	atomic_fetch_add(&z->count.kept, j->group->kept);
 	atomic_fetch_add(&z->count.bad_signatures, j->group->bad);
 	z->version = j->version;
-	z->keys = j->keys;
+	downstream_keys(z, &j->keys);
 	zone_alarm_clear(z, ALARM_SIGNING);
 	zone_alarm_clear(z, ALARM_STORE);
 	if (z->state != ZONE_CLOSED) {

@@ -99,7 +99,6 @@ static void act_failed(struct zone *z)
 {
 	transfer_free(z->transfer);
 	z->transfer = NULL;
-	engine_transfer_slot(z->e);
 	z->check_fails++;
 	upstream_schedule(z, -1);
 }
@@ -117,7 +116,6 @@ static void act_build(struct zone *z)
 	struct transfer *t = z->transfer;
 
 	z->transfer = NULL;
-	engine_transfer_slot(z->e);
 	build_start(z, t);
 }
 

@@ -119,6 +119,8 @@ struct zone {
 	wall_t check_due;
 	int64_t stored_checked;             /* meta.upstream_checked as it is on disk */
 	struct transfer *transfer;
+	struct primary_load *slot;          /* transfer slot that is held */
+	bool queued; struct zone *queue_next;
 	bool released; uint32_t release_serial; bool release_any; wall_t released_at; /* `zone release` */
 
 	/* work */
@@ -197,6 +199,7 @@ void downstream_watch(void *zone);                        /* timer: asks seconda
 void downstream_guard_start(struct zone *z);
 bool downstream_guard_passed(struct zone *z);             /* may the first new version go out? sets alarms */
 void downstream_seen(struct zone *z, const char *name, uint32_t serial);
+void downstream_keys(struct zone *z, const struct keyset *ks); /* what a version was published with becomes the zone's */
 void downstream_cancel(struct zone *z);
 uint32_t downstream_next_serial(struct zone *z, uint32_t upstream);
 void downstream_raise_floor(struct zone *z, uint32_t serial, const char *why);

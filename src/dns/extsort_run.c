@@ -179,7 +179,7 @@ static int key_cmp(const uint8_t *a, size_t alen, const uint8_t *b, size_t blen)
 
 static int begin_level(struct runs *r, unsigned level)
 {
-	struct run *run;
+	struct run *run = NULL;
 	int err = close_writer(r);
 
 	if (err == 0)

@@ -65,6 +65,7 @@ struct vclient {
 	struct cbatch *inbox, **inbox_tail;
 	struct cbatch *open; /* submitted and not done; linked and unlinked under the lock */
 	size_t open_requests;
+	bool attached; /* at least once */
 	int attach_fd;
 	bool cancels, quit;
 	struct vclient_stats stats;
@@ -593,7 +594,8 @@ int vclient_attach(struct vclient *c, int fd)
 	if (c->attach_fd >= 0)
 		close(c->attach_fd);
 	c->attach_fd = fd;
-	c->stats.restarts++;
+	c->stats.restarts += c->attached; /* the first one is a start */
+	c->attached = true;
 	pthread_mutex_unlock(&c->lock);
 	wake(c);
 	return 0;

@@ -178,7 +178,7 @@ class Bind(Server):
         key = self.tsig.name.rstrip(".") if self.tsig else None
         out = ["options { directory \"%s\"; listen-on port %d { %s; }; listen-on-v6 { none; }; pid-file none; recursion no;" %
                (self.dir, PORT, self.addr), "session-keyfile none; dnssec-validation no; notify explicit; notify-delay 0; startup-notify-rate 100;",
-               "allow-transfer { 127.0.0.0/8; }; allow-query { any; }; notify-source %s; transfer-source %s; minimal-responses no;" %
+               "use-alt-transfer-source no; allow-transfer { 127.0.0.0/8; }; allow-query { any; }; notify-source %s; transfer-source %s; minimal-responses no;" %
                (self.addr, self.addr), "check-names primary ignore; check-names secondary ignore; check-integrity no; masterfile-format text;",
                "check-wildcard no; check-mx ignore; check-srv-cname ignore; max-journal-size 1m; min-retry-time 1; empty-zones-enable no;",
                "geoip-directory none; lock-file none; };", "controls { };"]

@@ -43,7 +43,7 @@ def test_answers_validate(rig, denial, secondary):
     assert answer("mixed", "A") == ("NOERROR", True, True)
     assert answer("unknown", "TYPE65280") == ("NOERROR", True, True)
     assert answer("alias", "AAAA") == ("NOERROR", True, True)
-    assert answer("x.moved", "A")[0] in ("NOERROR", "NXDOMAIN") and answer("x.moved", "A")[1]
+    assert answer("x.moved", "A") == ("NOERROR", True, True)
     for wild in ("a.wild", "b.c.wild"):
         assert answer(wild, "TXT") == ("NOERROR", True, True)
         assert answer(wild, "A") == ("NOERROR", True, False)  # wildcard NODATA

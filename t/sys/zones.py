@@ -33,7 +33,7 @@ def sample(zone="seal.example.", serial=1, extra="", ds=""):
         "x.hidden.ins.@@ 300 IN A 192.0.2.91", "sec.@@ 3600 IN NS ns1.@@", ds or
         "sec.@@ 3600 IN DS 12345 13 2 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
         "only.glue.ent.ins2.@@ 3600 IN NS ns.only.glue.ent.ins2.@@", "ns.only.glue.ent.ins2.@@ 3600 IN A 192.0.2.92",
-        "moved.@@ 300 IN DNAME www.@@", "MiXed.@@ 300 IN A 192.0.2.93", "caa.@@ 300 IN CAA 0 issue \"ca.example\"",
+        "moved.@@ 300 IN DNAME www.@@", "x.www.@@ 300 IN A 192.0.2.94", "MiXed.@@ 300 IN A 192.0.2.93", "caa.@@ 300 IN CAA 0 issue \"ca.example\"",
         "unknown.@@ 300 IN TYPE65280 \\# 4 0A000001")) + extra
 
 
