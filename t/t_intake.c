@@ -56,7 +56,7 @@ START_TEST(test_out_of_zone)
 	ck_assert_int_eq(FEED("xexample.", T_A, "\1\2\3\4"), INTAKE_DROP);
 	ck_assert_int_eq(FEED(".", T_A, "\1\2\3\4"), INTAKE_DROP);
 	ck_assert_uint_eq(in.dropped_out_of_zone, 3);
-	ck_assert_int_eq(FEED("a.example.", T_SOA, soa1), INTAKE_DROP);
+	ck_assert_int_eq(FEED("a.example.", T_SOA, soa1), INTAKE_ASIDE);
 	ck_assert_uint_eq(in.dropped_soa, 1);
 	ck_assert_uint_eq(in.records, 0);
 	ck_assert_uint_eq(in.bytes, 0);
@@ -152,10 +152,11 @@ START_TEST(test_dnssec)
 			ck_assert(in.had_dnskey == (rows[i].type == T_DNSKEY && apex));
 			intake_init(&in, zone, INTAKE_STRIP);
 			ck_assert_int_eq(feed(&in, owner, rows[i].type, rows[i].rdata, rows[i].len),
-					 matters ? INTAKE_DROP : INTAKE_KEEP);
+					 matters ? INTAKE_ASIDE : INTAKE_KEEP);
 			for (c = &in.stripped_rrsig; c <= &in.stripped_zonemd; c++)
 				sum += *c;
 			ck_assert_uint_eq(sum, matters);
+			ck_assert(intake_is_altered(&in) == matters);
 			ck_assert_uint_eq((&in.stripped_rrsig)[i < 8 ? i : 0], matters);
 			ck_assert_uint_eq(in.held[IR_DNSSEC].count, 0);
 			ck_assert(in.had_dnskey == (rows[i].type == T_DNSKEY && apex));
@@ -171,16 +172,20 @@ END_TEST
 
 START_TEST(test_zonemd)
 {
-	for (unsigned mode = INTAKE_REFUSE; mode <= INTAKE_PASS; mode++) {
+	for (unsigned i = 0; i < 6; i++) {
+		enum intake_mode mode = (enum intake_mode)(i / 2);
+		bool kept = i % 2 || mode == INTAKE_PASS;
 		struct intake in;
 
-		intake_init(&in, zone, (enum intake_mode)mode);
-		ck_assert_int_eq(FEED("example.", T_ZONEMD, ZONEMD),
-				 mode == INTAKE_PASS ? INTAKE_KEEP : INTAKE_DROP);
-		ck_assert_uint_eq(in.stripped_zonemd, mode != INTAKE_PASS);
+		intake_init(&in, zone, mode);
+		in.keep_zonemd = i % 2;
 		ck_assert_int_eq(FEED("a.example.", T_ZONEMD, ZONEMD), INTAKE_KEEP);
-		for (unsigned i = 0; i < IR_REASONS; i++)
-			ck_assert_uint_eq(in.held[i].count, 0);
+		ck_assert(!in.had_zonemd);
+		ck_assert_int_eq(FEED("EXAMPLE.", T_ZONEMD, ZONEMD), kept ? INTAKE_KEEP : INTAKE_ASIDE);
+		ck_assert(in.had_zonemd && !intake_is_altered(&in));
+		ck_assert_uint_eq(in.stripped_zonemd, !kept);
+		for (unsigned k = 0; k < IR_REASONS; k++)
+			ck_assert_uint_eq(in.held[k].count, 0);
 	}
 }
 END_TEST

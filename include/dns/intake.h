@@ -11,7 +11,8 @@
 #include "dns/walk.h"
 
 enum intake_mode { INTAKE_REFUSE, INTAKE_STRIP, INTAKE_PASS };
-enum intake_verdict { INTAKE_KEEP, INTAKE_DROP, INTAKE_DISCARD /* the transfer */ };
+/* INTAKE_ASIDE: in the zone but not to be used; of interest to a digest of the zone as it was received (ZONEMD). */
+enum intake_verdict { INTAKE_KEEP, INTAKE_DROP, INTAKE_ASIDE, INTAKE_DISCARD /* the transfer */ };
 
 /* Why an input is held or discarded; text in intake_reason_text(). */
 enum intake_reason {
@@ -32,6 +33,7 @@ struct intake {
 	/* set by the caller */
 	uint8_t zone[NAME_MAX_WIRE];
 	enum intake_mode mode;
+	bool keep_zonemd;                            /* the zone is not signed here: apex ZONEMD is data like any other */
 	uint64_t max_records, max_bytes;
 	uint32_t max_rrset;
 	/* results */
@@ -41,6 +43,8 @@ struct intake {
 		 stripped_cdnskey, stripped_private, stripped_zonemd;
 	uint64_t ttl_differs, duplicates, big_answers;
 	bool had_dnskey;                             /* an apex DNSKEY was seen: the parent may hold a DS */
+	bool had_zonemd;                             /* an apex ZONEMD was seen */
+	uint64_t zonemd_verified, zonemd_unsupported; /* how that ended (0 or 1), set by who has verified it */
 	struct intake_finding held[IR_REASONS];      /* by reason; count 0 = none */
 	enum intake_reason discard;                  /* IR_NONE, or why the transfer is thrown away */
 	/* private */
@@ -57,6 +61,8 @@ void intake_rrset(struct intake *in, const uint8_t *owner, uint32_t nrr, uint64_
 /* One whole owner with its kind and types, in canonical order; ntypes counts[i] records (without duplicates) of types[i].
  * Occluded owners are just kept. */
 void intake_owner(struct intake *in, enum node_kind kind, const uint8_t *owner, const uint16_t *types, const uint32_t *counts, size_t ntypes);
+/* Something of the zone itself is set aside, apart from ZONEMD: a digest over what is kept would be another. */
+bool intake_is_altered(const struct intake *in);
 /* After the last owner. True when something is held. */
 bool intake_is_held(const struct intake *in);
 /* A finding from elsewhere (ZONEMD, guards): counted and named like the others. */

@@ -38,6 +38,8 @@ struct server_ops {
 	bool (*below_zone)(void *ctx, const uint8_t *qname_lower);
 	const struct tsig_key *(*key)(void *ctx, const uint8_t *name_lower);
 	wall_t (*now)(void *ctx);
+	/* a transfer or NOTIFY that no acl entry (or key) allows: for the log; may be NULL */
+	void (*refused)(void *ctx, const uint8_t *zone, const struct net_addr *from, const char *what, bool has_key);
 	/* a NOTIFY that passed acl and TSIG; serial_hint when has_serial */
 	void (*notify)(void *ctx, struct net_zone *z, const struct net_addr *from, const char *acl_name,
 		       bool has_serial, uint32_t serial_hint);

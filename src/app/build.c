@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/rand.h"
 #include "build.h"
+#include "held.h"
 #include "policyprint.h"
 
 #define SORT_MEMORY (16u << 20)
@@ -45,16 +46,44 @@ static void build_end(struct build_job *b, enum zone_event ev, bool keep_donor)
 	zone_job_end(z);
 }
 
+static void count_held(struct zone *z, const struct intake *in)
+{
+	bool named = false;
+
+	for (int i = 0; i < IR_REASONS; i++) {
+		if (!in->held[i].count)
+			continue;
+		named = true;
+		atomic_fetch_add(&z->count.held[i], 1);
+	}
+	if (!named) /* a release is waited for, or an NSEC3 collision */
+		atomic_fetch_add(&z->count.held[in->had_dnskey ? IR_DNSSEC : IR_NONE], 1);
+}
+
+static uint64_t dropped(const struct intake *in)
+{
+	return in->dropped_out_of_zone + in->dropped_soa + in->stripped_rrsig + in->stripped_nsec + in->stripped_nsec3 +
+	       in->stripped_nsec3param + in->stripped_dnskey + in->stripped_cds + in->stripped_cdnskey + in->stripped_private +
+	       in->stripped_zonemd;
+}
+
+static void remember_held(struct build_job *b)
+{
+	struct held h = { .set = true, .serial = b->in->soa_fields.serial, .conf = held_conf(b->zone->conf) };
+
+	snprintf(h.reason, sizeof(h.reason), "%s", b->reason);
+	held_set(b->zone, &h);
+}
+
 static void build_failed(struct build_job *b)
 {
 	struct zone *z = b->zone;
 	int err = b->err;
 
 	if (err == ZS_EHELD) {
-		atomic_fetch_add(&z->count.held[0], 1);
+		count_held(z, &b->in->intake);
 		z->released = false; /* once */
-		z->meta.held = true;
-		z->meta.held_serial = b->in->soa_fields.serial;
+		remember_held(b);
 		zone_alarm_set(z, ALARM_HELD, "serial %u is held: %s", b->in->soa_fields.serial, b->reason);
 		build_end(b, EV_HELD, false);
 		return;
@@ -94,6 +123,9 @@ static void gate_done(void *arg, int err)
 	struct zone *z = b->zone;
 	struct gate_sums sums;
 
+	b->in_gate = false;
+	if (z->state == ZONE_CLOSED)
+		err = ZS_ECANCEL;
 	gate_sums(b->gate, &sums);
 	sums.verified += values_verified(b);
 	if (!err && gate_total(b->gate) == 0) {
@@ -123,10 +155,12 @@ static void start_gate(struct build_job *b)
 		b->gating.p.open_base = open_base;
 		b->gating.p.base_ctx = b;
 	}
+	b->in_gate = true;
 	gate_free(b->gate);
 	b->gating.p.one_in = VERIFIED_ONE_IN;
 	b->gate = gate_new(&b->gating.p);
 	if (!b->gate || gating_whole(b->e, b->gate, b->out, gate_done, b) != 0) {
+		b->in_gate = false;
 		b->err = ZS_ENOMEM;
 		build_failed(b);
 	}
@@ -141,6 +175,7 @@ static void start_soa(struct build_job *b)
 		b->serial = b->in->soa_fields.serial;
 	b->stage = STAGE_SOA;
 	b->source_ended = false;
+	b->over = false;
 	build_kick(b);
 }
 
@@ -165,6 +200,7 @@ static void count_signatures(struct build_job *b)
 
 static void kick_again(void *arg)
 {
+	((struct build_job *)arg)->over = false;
 	build_kick(arg);
 }
 
@@ -173,6 +209,8 @@ void build_stage_done(void *arg)
 	struct build_job *b = arg;
 
 	count_signatures(b);
+	if (!b->err && atomic_load(&b->cancelled))
+		b->err = ZS_ECANCEL;
 	if (b->err == ZS_EAGAIN) {
 		b->err = 0;
 		timer_set(b->e->timers, &b->retry, MONO_MS(20), kick_again, b);
@@ -201,11 +239,9 @@ static void build_prepare(void *arg)
 		b->err = 0;
 	if (!b->err)
 		b->err = extsort_new(store_dir_tmp(b->e->dir), SORT_MEMORY, 0, &b->expiry);
-	b->signer.spread = !b->base && !b->donor_kv && b->meta.signatures > SPREAD_MIN;
-	if (b->err)
-		mailbox_post(b->e->home, build_stage_done, b);
-	else
-		build_kick(b);
+	/* how many signatures it takes shows at the end only: about one a record and one a name */
+	b->signer.spread = !b->base && !b->donor_kv && b->in->intake.records > SPREAD_MIN / 2;
+	build_advance(b); /* an error ends there too: from here on the pipeline is the one place where a stage ends */
 }
 
 /* `zone release` passes the next input at that serial or newer, once, within an hour (RULES 5). */
@@ -232,11 +268,13 @@ static struct build_job *build_new_job(struct zone *z, struct transfer *t)
 	b->pol = *z->conf->policy;
 	b->keys = z->keys;
 	b->was_signed = z->have_meta && z->meta.is_signed;
+	b->chain_changes = z->have_meta && (!z->meta.is_signed || z->meta.denial != (uint8_t)b->pol.denial);
 	b->released = release_holds(z, t->soa_fields.serial);
 	b->now = clk_wall();
 	b->began = clk_mono();
 	b->tail = &b->head;
 	b->next_seq = 1;
+	b->running = true; /* until build_prepare() hands over to the pipeline */
 	b->apex_len = name_okey(z->wire, b->apex);
 	policy_print(&b->pol, b->fingerprint, sizeof(b->fingerprint));
 	signer_init(&b->signer, z->wire, &b->keys, &b->pol, b->now, seed, false);
@@ -286,6 +324,7 @@ void build_start(struct zone *z, struct transfer *t)
 	}
 }
 
+/* Whoever has the job at this moment sees the mark and ends it; only a build that waits in the guard is nobody's. */
 void build_cancel(struct zone *z)
 {
 	struct build_job *b = z->build;
@@ -293,10 +332,12 @@ void build_cancel(struct zone *z)
 	if (!b)
 		return;
 	atomic_store(&b->cancelled, true);
-	if (b->stage == STAGE_SOA_DONE && !b->publishing && z->state == ZONE_CLOSED && b->gate && gate_total(b->gate) == 0) {
+	if (b->publishing || b->in_gate)
+		return;
+	if (b->stage == STAGE_SOA_DONE) {
 		b->err = ZS_ECANCEL;
 		build_failed(b);
-	} else if (b->stage < STAGE_CONTENT_DONE || b->stage == STAGE_SOA) {
+	} else {
 		build_kick(b);
 	}
 }
@@ -309,6 +350,10 @@ static void published(void *arg)
 	struct zone *z = b->zone;
 
 	b->publishing = z->committing = false;
+	if (!b->err && z->state == ZONE_CLOSED) {
+		pub_unref(b->pub);
+		b->err = ZS_ECANCEL;
+	}
 	if (b->err) {
 		build_failed(b);
 		return;
@@ -318,6 +363,9 @@ static void published(void *arg)
 	downstream_keys(z, &b->keys);
 	z->released = false;
 	z->publish_ordered = false;
+	if (z->held)
+		held_set(z, &(struct held){ .set = false });
+	atomic_fetch_add(&z->count.dropped, dropped(&b->in->intake));
 	log_msg(LL_NOTICE, "zone", z->name, "event=published serial=%u upstream=%u records=%llu signatures=%llu made=%llu kept=%llu ms=%lld", b->serial,
 		z->meta.upstream_serial, (unsigned long long)z->meta.records, (unsigned long long)z->meta.signatures,
 		(unsigned long long)b->sum_made, (unsigned long long)b->sum_kept,
@@ -345,6 +393,7 @@ static void publish_run(void *arg)
 	struct build_job *b = arg;
 	struct zone *z = b->zone;
 	uint64_t live = 0;
+	mono_t began = clk_mono();
 
 	if (!b->keys.have_ceiling || serial_cmp(b->serial, b->keys.serial_ceiling) == SERIAL_GT) {
 		b->keys.have_ceiling = true;
@@ -359,8 +408,10 @@ static void publish_run(void *arg)
 		b->err = live_version(z->store, &live);
 	if (!b->err)
 		build_caught_up(b->out, live);
+	began = clk_mono();
 	if (!b->err)
 		b->err = build_publish(b->out, &b->version);
+	publish_count_commit(b->e, mono_diff(clk_mono(), began));
 	if (!b->err) {
 		b->out = NULL;
 		store_drop_donors(z->store);

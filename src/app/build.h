@@ -51,6 +51,7 @@ struct build_job {
 	/* pipeline */
 	pthread_mutex_t lock;             /* guards running, again, inflight, group states */
 	bool running, again;
+	bool over;                        /* the stage has ended, build_stage_done() is on its way or was there */
 	unsigned inflight;
 	struct signing *head, **tail;
 	size_t ngroups;
@@ -59,6 +60,7 @@ struct build_job {
 	atomic_bool cancelled;
 	int err;
 	bool held;
+	bool chain_changes;               /* unsigned to signed, NSEC to NSEC3 or back */
 	bool was_signed, released;        /* the stored version is signed; `zone release` was given */
 	char reason[512];
 	uint64_t made[SIGN_REASONS], kept, written, bad; /* signatures */
@@ -66,7 +68,7 @@ struct build_job {
 
 	/* on the loop */
 	struct gate *gate;
-	bool publishing;
+	bool publishing, in_gate;
 	struct timer retry;
 	struct pub *pub;
 	struct zmeta pub_meta;
@@ -87,6 +89,7 @@ int build_chain_group(struct build_job *b, struct signing *g);
 void build_chain_close(struct build_job *b);
 /* build_pipe.c: kicks the pipeline; build_stage_done comes on the loop when b->stage is through or b->err is set */
 void build_kick(struct build_job *b);
+void build_advance(void *b);   /* the pipeline itself: called once with b->running set, then only through kicks */
 void build_stage_done(void *b);
 /* build_soa.c: the SOA with its serial, META records; one small change on top of the content (worker) */
 int build_soa_group(struct build_job *b, struct signing *g);

@@ -2,16 +2,22 @@
 /*
  * The sorted input, owner by owner. Read twice: the survey applies the input table before anything is written, then
  * groups are filled. An owner is always read whole, because its NS, DS and DNAME decide what its other RRsets are.
+ *
+ * A key of the sort holds up to three kinds of records: those of upstream that are taken, those that the intake has set
+ * aside, and ours. What is stored is the first and the last; an apex ZONEMD speaks of the first two.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/err.h"
+#include "base/log.h"
 #include "build.h"
+#include "seal/zonemd.h"
 
 #define GROUP_ITEMS 512
 #define GROUP_OCTETS (1u << 20)
 #define OWNER_SETS_MAX 4096
+#define NSEC3_LABEL 33 /* octets that a hash takes in front of the apex */
 
 static int next_pair(struct build_job *b)
 {
@@ -63,58 +69,96 @@ static int item_push(struct item_list *l, const struct rr_item *it)
 	return 0;
 }
 
-static int parse_pair(struct build_job *b, struct arena *mem, struct rr_item *it, struct rrset *set)
+/* Only an unsigned zone has a ZONEMD, and only while it speaks of the zone as it is served. */
+static bool keeps_zonemd(const struct build_job *b)
 {
-	struct rd r = rd_init(b->val, b->vlen);
-	uint8_t flags = rd_u8(&r), olen;
-	const uint8_t *owner;
+	return b->pol.unsigned_zone && !intake_is_altered(&b->in->intake);
+}
 
-	it->ttl = rd_u32(&r);
-	it->flags = 0;
+/* An RRset on its way from the sort. */
+struct reading {
+	struct build_job *b;
+	struct arena *mem;
+	struct zonemd *digest;        /* NULL: records that are set aside are passed over */
+	bool zonemd_aside;
+	struct item_list taken, received;
+};
+
+static int take_pair(struct reading *rd, struct rrset *set)
+{
+	struct rd r = rd_init(rd->b->val, rd->b->vlen);
+	uint8_t flags = rd_u8(&r), olen;
+	struct rr_item it = { .ttl = rd_u32(&r) };
+	const uint8_t *owner;
+	bool aside = flags & TRANSFER_ASIDE || (rd->zonemd_aside && set->type == T_ZONEMD);
+	int err = 0;
+
 	olen = rd_u8(&r);
 	owner = rd_bytes(&r, olen);
-	it->len = (uint16_t)rd_left(&r);
-	if (r.err)
+	it.len = (uint16_t)rd_left(&r);
+	if (r.err || (aside && !rd->digest))
 		return r.err;
-	it->data = arena_dup(mem, r.p, it->len);
+	it.data = arena_dup(rd->mem, r.p, it.len);
+	if (!it.data)
+		return ZS_ENOMEM;
+	if (rd->digest && !(flags & TRANSFER_OURS))
+		err = item_push(&rd->received, &it);
+	if (err || aside)
+		return err;
 	if (flags & TRANSFER_OURS)
 		set->flags |= RRV_OURS;
 	if (olen) {
 		set->flags |= RRV_OWNER;
-		set->owner = arena_dup(mem, owner, olen); /* the last record's case counts */
+		set->owner = arena_dup(rd->mem, owner, olen); /* the last record's case counts */
 	}
-	return it->data && set->owner ? 0 : ZS_ENOMEM;
+	return set->owner ? item_push(&rd->taken, &it) : ZS_ENOMEM;
 }
 
-/* The RRset at the input's position; owner_lower: its name from the key. Over the limits the survey has it counted. */
-static int read_set(struct build_job *b, struct arena *mem, const uint8_t *owner_lower, uint16_t type, struct rrset *set)
+/* Sorts a copy of the list into the set. A set of too many records is a finding (RULES 5). */
+static int finish_set(struct reading *rd, const struct item_list *l, struct rrset *set)
 {
-	struct item_list l = { 0 };
+	if (l->n == 0)
+		return 0;
+	if (l->n > RRSET_RECORDS_MAX) {
+		intake_hold(&rd->b->in->intake, IR_RRSET_TOO_BIG, set->owner);
+		return ZS_EHELD;
+	}
+	set->nrr = (uint32_t)l->n;
+	set->rr = arena_dup(rd->mem, l->rr, l->n * sizeof(*l->rr));
+	return set->rr ? rrset_normalise(set, rd->mem) : ZS_ENOMEM;
+}
+
+/*
+ * The RRset at the input's position, empty when nothing of it is taken; owner_lower: its name from the key. The digest
+ * gets it as it was received.
+ */
+static int read_set(struct build_job *b, struct arena *mem, struct zonemd *digest, const uint8_t *owner_lower, uint16_t type,
+		    struct rrset *set)
+{
+	struct reading rd = { .b = b, .mem = mem, .digest = digest };
+	struct rrset received = { .owner = owner_lower, .type = type };
 	uint8_t key[KEY_MAX];
 	size_t klen = b->klen;
 	int err = 0;
 
+	rd.zonemd_aside = type == T_ZONEMD && name_eq(owner_lower, b->zone->wire) && !keeps_zonemd(b);
 	memset(set, 0, sizeof(*set));
 	set->owner = owner_lower;
 	set->type = type;
 	memcpy(key, b->key, klen);
 	while (!err && b->have && b->klen == klen && memcmp(b->key, key, klen) == 0) {
-		struct rr_item it;
-
-		err = parse_pair(b, mem, &it, set);
-		if (!err)
-			err = item_push(&l, &it);
+		err = take_pair(&rd, set);
 		if (!err && (err = next_pair(b)) == ZS_ENOENT)
 			err = 0;
 	}
-	if (!err && l.n > RRSET_RECORDS_MAX)
-		err = ZS_ELIMIT;
-	if (!err) {
-		set->nrr = (uint32_t)l.n;
-		set->rr = arena_dup(mem, l.rr, l.n * sizeof(*l.rr));
-		err = set->rr ? rrset_normalise(set, mem) : ZS_ENOMEM;
-	}
-	free(l.rr);
+	if (!err)
+		err = finish_set(&rd, &rd.taken, set);
+	if (!err && digest)
+		err = finish_set(&rd, &rd.received, &received);
+	if (!err && received.nrr)
+		err = zonemd_add(digest, &received);
+	free(rd.taken.rr);
+	free(rd.received.rr);
 	return err;
 }
 
@@ -152,13 +196,16 @@ static void owner_kind(struct build_job *b, struct owner *o)
 	o->kind = walk_step(&b->walk, o->okey, o->klen, ns, ds, dname);
 }
 
-/* The next owner with all its RRsets in mem; ZS_ENOENT at the end. o->set is reused from call to call. */
-static int read_owner(struct build_job *b, struct arena *mem, struct owner *o)
+/*
+ * The next owner with all its RRsets in mem, none when all of it is set aside; ZS_ENOENT at the end. o->set is reused from
+ * call to call.
+ */
+static int read_owner(struct build_job *b, struct arena *mem, struct zonemd *digest, struct owner *o)
 {
 	const uint8_t *okey;
 	size_t klen, nlen;
 	uint16_t type;
-	uint8_t *name;
+	const uint8_t *name = NULL;
 	int err;
 
 	if (!b->have)
@@ -170,17 +217,23 @@ static int read_owner(struct build_job *b, struct arena *mem, struct owner *o)
 	o->n = 0;
 	if ((err = name_from_okey(okey, klen, o->name, &nlen)))
 		return err;
-	name = arena_dup(mem, o->name, nlen);
-	if (!name)
-		return ZS_ENOMEM;
 	while (b->have && (err = key_record_split(b->key, b->klen, &okey, &klen, &type)) == 0 && klen == o->klen &&
 	       memcmp(okey, o->okey, klen) == 0) {
 		struct rrset set;
 
-		if ((err = read_set(b, mem, name, type, &set)) || (err = owner_push(o, &set)))
+		err = read_set(b, mem, digest, o->name, type, &set);
+		if (err)
+			return err;
+		if (set.nrr == 0)
+			continue;
+		if (!name && !(name = arena_dup(mem, o->name, nlen)))
+			return ZS_ENOMEM;
+		if (set.owner == o->name)
+			set.owner = name;
+		if ((err = owner_push(o, &set)))
 			return err;
 	}
-	if (!err)
+	if (!err && o->n)
 		owner_kind(b, o);
 	return err;
 }
@@ -234,7 +287,7 @@ static int survey_owner(struct build_job *b, const struct owner *o)
 	return 0;
 }
 
-static int survey(struct build_job *b)
+static int survey_owners(struct build_job *b, struct zonemd *digest)
 {
 	struct arena *mem = arena_new(0);
 	struct owner *o = calloc(1, sizeof(*o));
@@ -243,8 +296,8 @@ static int survey(struct build_job *b)
 	walk_init(&b->walk, b->apex, b->apex_len);
 	while (!err) {
 		arena_reset(mem);
-		err = atomic_load(&b->cancelled) ? ZS_ECANCEL : read_owner(b, mem, o);
-		if (!err)
+		err = atomic_load(&b->cancelled) ? ZS_ECANCEL : read_owner(b, mem, digest, o);
+		if (!err && o->n)
 			err = survey_owner(b, o);
 	}
 	if (o)
@@ -252,6 +305,40 @@ static int survey(struct build_job *b)
 	free(o);
 	arena_free(mem);
 	return err == ZS_ENOENT ? 0 : err;
+}
+
+/* What the zone says of itself; a wrong digest holds it unless it was released (RULES 5). */
+static int judge_zonemd(struct build_job *b, struct zonemd *digest, enum zonemd_result *result)
+{
+	struct intake *in = &b->in->intake;
+	bool failed;
+	int err = zonemd_end(digest, result);
+
+	if (err)
+		return err;
+	failed = zonemd_failed(*result);
+	in->zonemd_verified = *result == ZONEMD_VERIFIED;
+	in->zonemd_unsupported = *result == ZONEMD_UNSUPPORTED;
+	log_msg(failed ? LL_WARN : LL_INFO, "zonemd", b->zone->name, "event=%s serial=%u: %s",
+		failed		     ? b->released ? "failed-released" : "failed" :
+		in->zonemd_verified  ? "verified" : "unverified",
+		b->in->soa_fields.serial, zonemd_result_text(*result));
+	if (failed && !b->released)
+		intake_hold(in, IR_ZONEMD, b->zone->wire);
+	return 0;
+}
+
+static int survey(struct build_job *b, enum zonemd_result *result)
+{
+	const struct transfer *t = b->in;
+	struct rr soa = { .owner = t->soa_owner, .type = T_SOA, .class = CLASS_IN, .ttl = t->soa_ttl, .rdata = t->soa, .rdlen = t->soa_len };
+	struct zonemd *digest = t->intake.had_zonemd ? zonemd_new(&soa) : NULL;
+	int err = t->intake.had_zonemd && !digest ? ZS_ENOMEM : survey_owners(b, digest);
+
+	if (!err && digest)
+		err = judge_zonemd(b, digest, result);
+	zonemd_free(digest);
+	return err;
 }
 
 static int start_reading(struct build_job *b)
@@ -263,27 +350,46 @@ static int start_reading(struct build_job *b)
 	return err;
 }
 
+static void add_reason(struct build_job *b, const char *text)
+{
+	size_t n = strlen(b->reason);
+
+	snprintf(b->reason + n, sizeof(b->reason) - n, "; ZONEMD: %s", text);
+}
+
 int build_input_open(struct build_job *b)
 {
+	enum zonemd_result zonemd = ZONEMD_ABSENT;
 	int err = b->pol.unsigned_zone ? 0 : add_ours(b);
+
+	if (!b->pol.unsigned_zone && b->pol.denial == DENIAL_NSEC3 && b->zone->wire_len + NSEC3_LABEL > NAME_MAX_WIRE) {
+		b->held = true;
+		snprintf(b->reason, sizeof(b->reason),
+			 "the zone's name has %u octets: an NSEC3 owner would pass 255, the zone can only be signed with NSEC", b->zone->wire_len);
+		return ZS_EHELD;
+	}
 
 	if (!err)
 		err = extsort_finish(b->in->sort);
 	if (!err)
 		err = start_reading(b);
 	if (!err)
-		err = survey(b);
-	if (err)
+		err = survey(b, &zonemd);
+	if (err && err != ZS_EHELD)
 		return err;
 	if (b->in->intake.had_dnskey && b->in->intake.mode == INTAKE_STRIP && !b->pol.unsigned_zone && !b->was_signed && !b->released) {
 		b->held = true;
 		snprintf(b->reason, sizeof(b->reason),
 			 "upstream has DNSKEY records, so the parent may hold a DS for them: the first signing waits for `zone release`");
+		if (zonemd_failed(zonemd))
+			add_reason(b, zonemd_result_text(zonemd));
 		return ZS_EHELD;
 	}
 	if (intake_is_held(&b->in->intake)) {
 		b->held = true;
 		intake_describe(&b->in->intake, b->reason, sizeof(b->reason));
+		if (zonemd_failed(zonemd))
+			add_reason(b, zonemd_result_text(zonemd));
 		return ZS_EHELD;
 	}
 	walk_init(&b->walk, b->apex, b->apex_len);
@@ -339,7 +445,7 @@ int build_input_group(struct build_job *b, struct signing *g)
 	int err = o ? 0 : ZS_ENOMEM;
 
 	while (!err && g->items < GROUP_ITEMS && arena_used(g->mem) < GROUP_OCTETS) {
-		err = read_owner(b, g->mem, o);
+		err = read_owner(b, g->mem, NULL, o);
 		if (!err)
 			err = group_owner(b, g, o);
 	}

@@ -11,22 +11,20 @@
 
 #define PIPE_GROUPS 12
 
-static void advance(void *arg);
-
 void build_kick(struct build_job *b)
 {
 	bool post;
 
 	pthread_mutex_lock(&b->lock);
-	post = !b->running;
-	b->running = true;
-	b->again = !post;
+	post = !b->running && !b->over;
+	b->again = b->running;
+	b->running |= post;
 	pthread_mutex_unlock(&b->lock);
-	if (post && pool_post(b->e->workers, POOL_NORMAL, advance, b) != 0)
-		advance(b);
+	if (post && pool_post(b->e->workers, POOL_NORMAL, build_advance, b) != 0)
+		build_advance(b);
 }
 
-/* On a worker. State and kick under one lock: a job ends only inside advance(). */
+/* On a worker. State and kick under one lock: a job ends only inside build_advance(). */
 static void group_back(struct signing *g, void *arg)
 {
 	struct build_job *b = arg;
@@ -40,8 +38,8 @@ static void group_back(struct signing *g, void *arg)
 	b->running = true;
 	b->again = !post;
 	pthread_mutex_unlock(&b->lock); /* when another worker is running, b may be gone from here on */
-	if (post && pool_post(b->e->workers, POOL_NORMAL, advance, b) != 0)
-		advance(b);
+	if (post && pool_post(b->e->workers, POOL_NORMAL, build_advance, b) != 0)
+		build_advance(b);
 }
 
 static int group_state(struct build_job *b, const struct signing *g)
@@ -273,7 +271,7 @@ static bool settled(struct build_job *b)
 	return false;
 }
 
-static void advance(void *arg)
+void build_advance(void *arg)
 {
 	struct build_job *b = arg;
 	bool more = true, over = false;
@@ -295,6 +293,7 @@ static void advance(void *arg)
 		drop_head(b);
 	pthread_mutex_lock(&b->lock);
 	b->running = false;
+	b->over = true;
 	pthread_mutex_unlock(&b->lock);
 	mailbox_post(b->e->home, build_stage_done, b);
 }

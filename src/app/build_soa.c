@@ -86,7 +86,7 @@ static void meta_fill(struct build_job *b)
 	m->upstream_soa_len = t->soa_len;
 	m->upstream_soa_ttl = t->soa_ttl;
 	m->upstream_checked = m->transferred = b->now.s;
-	m->signed_at = m->published = b->now.s;
+	m->signed_at = m->published = clk_wall().s;
 	m->signatures = b->written + (b->pol.unsigned_zone ? 0 : 1);
 	m->is_signed = !b->pol.unsigned_zone;
 	m->denial = (uint8_t)b->dp.kind;
@@ -118,6 +118,7 @@ int build_soa_write(struct build_job *b, struct signing *g)
 	meta_fill(b);
 	if (!err)
 		err = zmeta_put(kv, &b->meta);
+	b->keys.first_published |= !b->pol.unsigned_zone;
 	b->keys.have_serial = true;
 	b->keys.last_serial = b->serial;
 	if (!err)

@@ -33,6 +33,7 @@ int child_user(const char *name, struct child_user *user)
 		return ZS_ENOENT;
 	user->uid = pw->pw_uid;
 	user->gid = pw->pw_gid;
+	snprintf(user->name, sizeof(user->name), "%s", name);
 	user->change = pw->pw_uid != 0;
 	return 0;
 }
@@ -81,7 +82,7 @@ static void child_run(const char *self, const char *role, const char *ident, con
 		fcntl(fd, F_SETFD, 0);
 	if (syscall(SYS_close_range, CHILD_FD + 1, ~0U, 0) != 0)
 		_exit(126);
-	if (user->change && (setgroups(0, NULL) != 0 || setresgid(user->gid, user->gid, user->gid) != 0 ||
+	if (user->change && (initgroups(user->name, user->gid) != 0 || setresgid(user->gid, user->gid, user->gid) != 0 ||
 			     setresuid(user->uid, user->uid, user->uid) != 0))
 		_exit(126);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);

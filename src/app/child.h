@@ -8,7 +8,7 @@
 
 struct conf_env;
 
-struct child_user { uid_t uid; gid_t gid; int change; /* 0: stay as we are */ };
+struct child_user { uid_t uid; gid_t gid; int change; /* 0: stay as we are */ char name[64]; };
 
 /* Fills user from a name; ZS_ENOENT. change is 0 when we are not root or it is ourselves. */
 int child_user(const char *name, struct child_user *user);

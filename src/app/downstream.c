@@ -236,6 +236,8 @@ static void soa_answer(void *arg, const struct dnsq_answer *a)
 		s->probe_fails++;
 	} else {
 		s->answered_soa = true; /* any reply counts */
+		if (z->guard_open)
+			zone_alarm_clear(z, ALARM_PUBLICATION);
 		s->probe_fails = 0;
 		if (a->rcode == RC_NOERROR && dnsq_soa(a, z->wire, &soa))
 			seen_serial(s, soa.serial, a->over_tcp || a->tsig_verified);
@@ -428,7 +430,7 @@ static void guard_count(const struct zone *z, bool first_signed, unsigned *liste
 
 bool downstream_guard_passed(struct zone *z)
 {
-	bool first_signed = zone_is_signed_policy(z) && !(z->have_meta && z->meta.is_signed), all_tried;
+	bool first_signed = zone_is_signed_policy(z) && !z->keys.first_published, all_tried;
 	unsigned listed, answered;
 	char tags[128];
 
@@ -451,6 +453,9 @@ bool downstream_guard_passed(struct zone *z)
 			downstream_raise_floor(z, z->floor + GUARD_SKIP, "no secondary answered");
 	}
 	z->guard_open = true;
-	zone_alarm_clear(z, ALARM_PUBLICATION);
+	if (listed && !answered)
+		zone_alarm_set(z, ALARM_PUBLICATION, "no listed secondary answered since the start: published with a serial skip");
+	else
+		zone_alarm_clear(z, ALARM_PUBLICATION);
 	return true;
 }

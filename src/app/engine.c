@@ -22,6 +22,9 @@
 
 #define ENGINE_FD 3
 #define STORE_OPEN_MAX 512
+#define CLOCK_DRIFT_MAX 3600
+#define CLOCK_DRIFT_MAX 3600 /* G15: s */
+#define CLOCK_AGREE_S 600
 
 struct zone *engine_zone(struct engine *e, const uint8_t *wire, size_t len)
 {
@@ -137,11 +140,35 @@ static void call_done(struct engine *e, struct frame *f, bool ok_octet)
 	}
 }
 
-const char *engine_clock_fault(const struct engine *e, int64_t last_inception)
+/* The clocks parted: when they have agreed again for ten minutes at their new distance, that distance is taken. */
+static bool clocks_agree(struct engine *e)
 {
-	int64_t drift = clk_wall().s - clk_boot() - e->boot_offset;
+	int64_t offset = clk_wall().s - clk_boot(), drift = offset - e->boot_offset, moved = offset - e->new_offset;
 
-	if (drift > 3600 || drift < -3600)
+	if (drift <= CLOCK_DRIFT_MAX && drift >= -CLOCK_DRIFT_MAX) {
+		e->new_since = 0;
+		return true;
+	}
+	if (!e->new_since || moved > 5 || moved < -5) {
+		e->new_offset = offset;
+		e->new_since = clk_boot();
+	}
+	if (clk_boot() - e->new_since < CLOCK_AGREE_S)
+		return false;
+	e->boot_offset = offset;
+	return true;
+}
+
+wall_t engine_now(const struct engine *e)
+{
+	int64_t believed = clk_boot() + e->boot_offset, drift = clk_wall().s - believed;
+
+	return drift > CLOCK_DRIFT_MAX || drift < -CLOCK_DRIFT_MAX ? WALL(believed) : clk_wall();
+}
+
+const char *engine_clock_fault(struct engine *e, int64_t last_inception)
+{
+	if (!clocks_agree(e))
 		return "the wall clock moved by more than an hour against the boot clock";
 	if (last_inception && clk_wall().s < last_inception)
 		return "the clock is before the last inception that was used";
@@ -320,7 +347,16 @@ static void server_soa_seen(void *ctx, struct net_zone *nz, const char *secondar
 	log_msg(LL_DEBUG, "query", ((struct zone *)nz->app)->name, "SOA serial=%u answered to %s", serial, secondary);
 }
 
-static const struct server_ops server_ops = { .find = server_find, .below_zone = server_below, .key = server_key, .now = server_now,
+static void server_refused(void *ctx, const uint8_t *zone, const struct net_addr *from, const char *what, bool has_key)
+{
+	struct zone *z = engine_zone(ctx, zone, name_len(zone));
+	char text[NET_ADDR_TEXT];
+
+	log_limited(LL_WARN, "acl", z ? z->name : NULL, what, 6, "event=refused %s from=%s: no entry allows this address %s", what,
+		    net_addr_text(from, text), has_key ? "with that TSIG key" : "without TSIG");
+}
+
+static const struct server_ops server_ops = { .refused = server_refused, .find = server_find, .below_zone = server_below, .key = server_key, .now = server_now,
 					      .notify = server_notify, .transfer = server_transfer, .soa_seen = server_soa_seen };
 
 static int engine_open(struct engine *e)
@@ -331,7 +367,10 @@ static int engine_open(struct engine *e)
 	unsigned workers = c->workers ? c->workers : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	int err;
 
-	log_open(c->log_target, (enum log_level)c->log_level, "engine");
+	const char *target = getenv("ZONESEAL_FOREGROUND") ? "stderr" : c->log_target;
+
+	if (log_open(target, (enum log_level)c->log_level, "engine") != 0)
+		log_msg(LL_ERR, "engine", NULL, "log target %s cannot be opened", target);
 	err = store_dir_open(c->state_dir, &opts, &e->dir);
 	if (err) {
 		log_msg(LL_ERR, "store", NULL, "state-dir %s: %s", c->state_dir, zs_strerror(err));

@@ -90,6 +90,7 @@ struct engine {
 	struct http *http;
 	struct engine_counters count;
 	wall_t started;
+	int64_t new_offset, new_since;  /* where the clocks stand after they parted */
 	int64_t boot_offset;            /* CLOCK_REALTIME - CLOCK_BOOTTIME at start: guard G15 */
 	bool running, quitting;
 	struct timer quit_timer;
@@ -111,7 +112,9 @@ struct net_remote remote_target(const struct setup *s, const struct conf_remote 
 int engine_ask(struct engine *e, uint8_t type, const void *data, size_t len, void (*done)(void *, int, const uint8_t *, size_t), void *ctx);
 void engine_tell(struct engine *e, uint8_t type, const void *data, size_t len);
 /* G15: NULL, or why the clock is not plausible. last_inception: of the zone, 0 none. */
-const char *engine_clock_fault(const struct engine *e, int64_t last_inception);
+const char *engine_clock_fault(struct engine *e, int64_t last_inception);
+/* The wall clock, or while it is not believed what the boot clock says since the start: nothing expires by a jump. */
+wall_t engine_now(const struct engine *e);
 /* The work queue of transfers: starts those that wait while there is room. */
 void engine_transfer_slot(struct engine *e);
 /* Orderly end: jobs in hand finish their commit, then the loop ends. */

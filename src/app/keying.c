@@ -154,6 +154,10 @@ void keying_run(struct zone *z)
 	}
 	if (z->gen_wait)
 		return;
+	if (z->keys_lost) {
+		zone_event(z, EV_FAILED);
+		return;
+	}
 	conflict = keyset_policy_conflict(&z->keys, z->conf->policy);
 	if (conflict) {
 		zone_alarm_set(z, ALARM_SIGNING, "the policy does not fit the zone's keys: %s", conflict);

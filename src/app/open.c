@@ -10,10 +10,10 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "dns/schema.h"
+#include "held.h"
 #include "zone.h"
 
 #define KEYSTATE_MAX (1u << 20)
-#define DAMAGE_SKIP 1000 /* the ceiling's step: serials that a lost generation may have used */
 
 struct open_job {
 	struct zone *zone;
@@ -26,6 +26,7 @@ struct open_job {
 	uint64_t version;
 	struct keyset keys;
 	bool have_text, text_damaged;
+	struct held held;
 };
 
 static void read_keystate(struct open_job *j)
@@ -51,7 +52,9 @@ static void read_generation_keys(struct open_job *j)
 
 	if (!j->pub || j->pub->open(j->pub->source, &kv) != 0)
 		return;
-	if (kv_get(kv, key, key_meta(key, "keystate"), &it) == 0 && keyset_parse((const char *)it.val, it.vlen, &ks) == 0) {
+	/* a generation that was made unsigned knows no keys: those of the text are newer */
+	if (kv_get(kv, key, key_meta(key, "keystate"), &it) == 0 && keyset_parse((const char *)it.val, it.vlen, &ks) == 0 &&
+	    (ks.n > 0 || !j->have_text)) {
 		if (j->have_text && j->keys.have_ceiling) {
 			ks.have_ceiling = true;
 			ks.serial_ceiling = j->keys.serial_ceiling;
@@ -71,6 +74,7 @@ static void open_run(void *arg)
 	j->err = store_open(z->e->dir, z->wire, &j->store, &j->health);
 	if (!j->err) {
 		read_keystate(j);
+		held_read(j->store, &j->held);
 		if (j->health == STORE_READY)
 			j->pub = publish_prepare(j->store, z->wire, &j->meta, &j->earliest, &j->err);
 		read_generation_keys(j);
@@ -84,13 +88,24 @@ static void adopt(struct zone *z, struct open_job *j)
 {
 	z->store = j->store;
 	z->keys = j->keys;
+	if (j->held.set && j->held.conf == held_conf(z->conf)) {
+		z->held = true;
+		z->held_serial = j->held.serial;
+		zone_alarm_set(z, ALARM_HELD, "serial %u is held: %s", j->held.serial, j->held.reason);
+	}
 	if (j->health == STORE_DAMAGED)
 		zone_alarm_set(z, ALARM_STORE, "the stored generation is damaged: set aside, rebuilt from upstream");
 	if (j->text_damaged)
 		zone_alarm_set(z, ALARM_STORE, "the key-state text is damaged%s", j->pub ? ": rewritten with the next change" : "");
+	/* with neither home of the key state nobody knows which keys the world holds: no new ones are made */
+	z->keys_lost = (j->health == STORE_DAMAGED || j->text_damaged) && !j->have_text && !j->pub;
+	if (z->keys_lost)
+		zone_alarm_set(z, ALARM_SIGNING, "the key state is lost: the zone is held until its key state is restored or the zone is purged");
 	if (j->health != STORE_READY && j->have_text && j->keys.have_ceiling)
 		downstream_raise_floor(z, j->keys.serial_ceiling, "key-state ceiling");
-	if (j->pub) {
+	if (z->state == ZONE_CLOSED) {
+		pub_unref(j->pub);
+	} else if (j->pub) {
 		z->version = j->version;
 		publish_swap(z, j->pub, &j->meta, j->earliest);
 		log_msg(LL_INFO, "zone", z->name, "event=opened serial=%u upstream=%u: served from the store", j->pub->serial, j->meta.upstream_serial);

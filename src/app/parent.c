@@ -18,7 +18,7 @@
 #include "parent.h"
 #include "sdnotify.h"
 
-#define STOP_GRACE_MS 4500 /* SIGTERM ends within 5 s */
+#define STOP_GRACE_MS 4000 /* SIGTERM ends within 5 s */
 
 void parent_tell(struct parent *p, uint8_t type, const void *data, size_t len, const int *fds, unsigned nfds)
 {
@@ -271,6 +271,21 @@ static void parent_close(struct parent *p)
 	conf_bundle_free(p->bundle);
 }
 
+static bool stopped(struct parent *p)
+{
+	bool vaults = false;
+
+	if (!p->stopping || p->engine_pid)
+		return false;
+	for (size_t i = 0; i < p->nvault; i++) {
+		if (!p->vaults_told && p->vault[i]->manage)
+			vmanage_quit(p->vault[i]->manage); /* logs out and finalizes */
+		vaults |= p->vault[i]->pid != 0;
+	}
+	p->vaults_told = true;
+	return !vaults || mono_diff(clk_mono(), p->stop_deadline) >= 0;
+}
+
 int parent_main(const char *self, const char *conf_path, struct conf_bundle *bundle, struct conf *conf, int ready_fd)
 {
 	struct parent p = { .conf_path = conf_path, .conf = conf, .bundle = bundle, .control_fd = -1, .signal_fd = -1, .lock_fd = -1,
@@ -286,7 +301,7 @@ int parent_main(const char *self, const char *conf_path, struct conf_bundle *bun
 		goto out;
 	}
 	engine_start(&p);
-	while (!(p.stopping && !p.engine_pid)) {
+	while (!stopped(&p)) {
 		poll_once(&p);
 		housekeeping(&p);
 	}

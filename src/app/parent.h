@@ -56,7 +56,7 @@ struct parent {
 	int signal_fd;
 	int lock_fd;            /* flock on state-dir/zoneseald.lock */
 	int ready_fd;           /* told when the engine is ready for the first time; -1 */
-	bool stopping;
+	bool stopping, vaults_told;
 	mono_t stop_deadline;
 };
 
@@ -71,6 +71,7 @@ void parent_reload(struct parent *p, bool answer, uint64_t request);
 
 /* parent_vault.c */
 int parent_vaults_sync(struct parent *p);  /* starts what the config has, stops what it has no more */
+void parent_vaults_changed(struct parent *p, const struct conf *old); /* after a reload */
 void parent_vault_start(struct pvault *v);
 void parent_vault_connect(struct pvault *v); /* a fresh socket between this vault and the engine */
 void parent_vault_event(struct pvault *v);

@@ -81,6 +81,16 @@ static int own_lock(struct parent *p)
 	return err;
 }
 
+/* The engine goes on writing to the file that the parent opened: it must be the engine's. */
+static void own_log(const struct parent *p)
+{
+	struct child_user u;
+
+	if (p->conf->log_target[0] == '/' && child_user(p->conf->user, &u) == 0 && u.change &&
+	    chown(p->conf->log_target, u.uid, u.gid) != 0 && errno != ENOENT)
+		log_msg(LL_WARN, "parent", NULL, "chown %s: %s", p->conf->log_target, strerror(errno));
+}
+
 int parent_prepare_dirs(struct parent *p)
 {
 	int err;
@@ -89,6 +99,7 @@ int parent_prepare_dirs(struct parent *p)
 	    (err = dir_for(p, "tmp", p->conf->user, 0700)) || (err = dir_for(p, "register", p->conf->user, 0700)) ||
 	    (err = dir_for(p, "keys", p->conf->vault_user, 0700)))
 		return err;
+	own_log(p);
 	return lock_file(p);
 }
 
@@ -291,7 +302,7 @@ static void reload_answer(struct parent *p, bool answer, uint64_t request, bool 
 void parent_reload(struct parent *p, bool answer, uint64_t request)
 {
 	struct conf_bundle *bundle = NULL;
-	struct conf *conf = NULL;
+	struct conf *conf = NULL, *old;
 	struct conf_errors errs = { 0 };
 	char *text = NULL, *refused = NULL;
 	const char *fixed = NULL;
@@ -318,13 +329,16 @@ void parent_reload(struct parent *p, bool answer, uint64_t request)
 		conf_bundle_free(bundle);
 		goto out;
 	}
-	conf_free(p->conf);
+	old = p->conf;
 	conf_bundle_free(p->bundle);
 	p->conf = conf;
 	p->bundle = bundle;
+	log_set_level((enum log_level)conf->log_level);
 	send_bundle(p);
 	parent_keymap_limits(p);
+	parent_vaults_changed(p, old);
 	parent_vaults_sync(p);
+	conf_free(old);
 	reload_answer(p, answer, request, true, text ? text : "");
 out:
 	conf_errors_free(&errs);

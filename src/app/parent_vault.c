@@ -247,6 +247,40 @@ static int vault_add(struct parent *p, const char *name)
 	return 0;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same_keystore(const struct conf_keystore *a, const struct conf_keystore *b)
+{
+	if (a->file != b->file || !same_text(a->module, b->module) || !same_text(a->uri, b->uri) ||
+	    !same_text(a->pin_file, b->pin_file) || a->sessions != b->sessions || a->nenv != b->nenv)
+		return false;
+	for (size_t i = 0; i < a->nenv; i++)
+		if (!same_text(a->env[i].name, b->env[i].name) || !same_text(a->env[i].value, b->env[i].value))
+			return false;
+	return true;
+}
+
+/* A key store whose settings changed gets a new vault process; requests wait meanwhile. */
+void parent_vaults_changed(struct parent *p, const struct conf *old)
+{
+	for (size_t i = 0; i < p->nvault; i++) {
+		struct pvault *v = p->vault[i];
+		const struct conf_keystore *a = conf_keystore(old, v->name), *b = conf_keystore(p->conf, v->name);
+
+		if (!b || (a && same_keystore(a, b)))
+			continue;
+		log_msg(LL_NOTICE, "vault", NULL, "keystore=%s settings changed: vault is restarted", v->name);
+		v->gone = false;
+		if (v->manage)
+			vmanage_quit(v->manage);
+		else if (!v->pid)
+			v->restart_at = clk_mono();
+	}
+}
+
 int parent_vaults_sync(struct parent *p)
 {
 	for (size_t i = 0; i < p->nvault; i++) {

@@ -171,3 +171,14 @@ void publish_swap(struct zone *z, struct pub *pub, const struct zmeta *meta, int
 	downstream_raise_floor(z, pub->serial, NULL);
 	version_schedule(z);
 }
+
+void publish_count_commit(struct engine *e, int64_t us)
+{
+	unsigned i = 0;
+
+	while (i < VCLIENT_BUCKETS - 1 && (double)us / 1e6 > vclient_bucket_bounds[i])
+		i++;
+	atomic_fetch_add(&e->count.commit_bucket[i], 1);
+	atomic_fetch_add(&e->count.commits, 1);
+	atomic_fetch_add(&e->count.commit_us, (unsigned long long)us);
+}

@@ -161,11 +161,9 @@ static json_t *held(const struct zone *z)
 {
 	const char *why = z->alarm[ALARM_HELD] ? z->alarm_text[ALARM_HELD] : "";
 
-	if (!z->alarm[ALARM_HELD] && !z->meta.held)
+	if (!z->alarm[ALARM_HELD] && !z->held)
 		return json_null();
-	if (!*why && z->meta.held_reason < IR_REASONS)
-		why = intake_reason_text((enum intake_reason)z->meta.held_reason);
-	return json_pack("{s:o, s:o, s:o}", "serial", serial_of(z->meta.held, z->meta.held_serial), "reason", ctl_text(why), "since",
+	return json_pack("{s:o, s:o, s:o}", "serial", serial_of(z->held, z->held_serial), "reason", ctl_text(why), "since",
 			 report_time(z->alarm[ALARM_HELD] ? z->alarm_since[ALARM_HELD].s : 0));
 }
 

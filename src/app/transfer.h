@@ -18,8 +18,12 @@ struct transfer {
 	struct wr scratch;
 };
 
-/* Stored in the sort: value = u8 flags (1: ours), u32 TTL, u8 owner length (0: lower case), owner, RDATA. */
-#define TRANSFER_OURS 1
+/*
+ * Stored in the sort: value = u8 flags, u32 TTL, u8 owner length (0: lower case), owner, RDATA. What the intake sets aside
+ * is stored too: whether the zone has a ZONEMD, for whose digest it is needed, is known only at the end. Readers skip it.
+ */
+#define TRANSFER_OURS 1   /* not of upstream */
+#define TRANSFER_ASIDE 2  /* of upstream, not used */
 int transfer_add(struct transfer *t, const struct rr *rr, uint8_t flags);
 void transfer_free(struct transfer *t);
 

@@ -82,7 +82,7 @@ static int64_t expire_left(const struct zone *z, bool *past_soa_expire)
 	*past_soa_expire = false;
 	if (!z->have_meta || soa_read(z->meta.upstream_soa, z->meta.upstream_soa_len, &soa) != 0)
 		return INT64_MAX;
-	left = z->meta.upstream_checked + soa.expire - clk_wall().s;
+	left = z->meta.upstream_checked + soa.expire - engine_now(z->e).s;
 	*past_soa_expire = left <= 0;
 	if (z->conf->expire == EXPIRE_STOP)
 		return left;
@@ -122,7 +122,7 @@ static void note_checked(struct zone *z)
 
 void upstream_refreshed(struct zone *z)
 {
-	z->meta.upstream_checked = clk_wall().s;
+	z->meta.upstream_checked = engine_now(z->e).s;
 	z->check_fails = 0;
 	zone_alarm_clear(z, ALARM_UPSTREAM);
 	note_checked(z);
@@ -157,6 +157,10 @@ static void judge_serial(struct zone *z, const struct soa *soa)
 {
 	enum serial_order o;
 
+	if (z->held && z->held_serial == soa->serial && !z->released && !z->force_transfer) {
+		zone_event(z, EV_HELD);
+		return;
+	}
 	if (!z->have_meta || !z->meta.have_upstream || z->force_transfer) {
 		zone_event(z, EV_NEWER);
 		return;
@@ -169,8 +173,6 @@ static void judge_serial(struct zone *z, const struct soa *soa)
 
 		snprintf(why, sizeof(why), "upstream went back: serial %u is not newer than %u", soa->serial, z->meta.upstream_serial);
 		next_primary(z, why);
-	} else if (z->meta.held && z->meta.held_serial == soa->serial && !z->released) {
-		zone_event(z, EV_HELD);
 	} else {
 		zone_event(z, EV_NEWER);
 	}
@@ -348,6 +350,8 @@ static int on_rr(void *ctx, const struct rr *rr)
 	switch (intake_record(&t->intake, rr)) {
 	case INTAKE_KEEP:
 		return transfer_add(t, rr, 0);
+	case INTAKE_ASIDE:
+		return transfer_add(t, rr, TRANSFER_ASIDE);
 	case INTAKE_DROP:
 		return 0;
 	default:
@@ -367,6 +371,27 @@ static void xfr_failed(struct zone *z, const struct xfrin_result *r, const struc
 	zone_event(z, EV_FAILED);
 }
 
+/* Primaries behind one address need not agree: what came is judged by its own serial, not by the SOA answer's. */
+static bool is_newer(const struct zone *z, uint32_t serial)
+{
+	return !z->have_meta || !z->meta.have_upstream || z->force_transfer || serial_cmp(serial, z->meta.upstream_serial) == SERIAL_GT;
+}
+
+static void xfr_stale(struct zone *z, uint32_t serial)
+{
+	transfer_free(z->transfer);
+	z->transfer = NULL;
+	if (serial == z->meta.upstream_serial) {
+		zone_event(z, EV_SAME);
+		return;
+	}
+	zone_alarm_set(z, ALARM_UPSTREAM, "transfer from %s has serial %u, not newer than %u: not taken", primary(z)->name, serial,
+		       z->meta.upstream_serial);
+	z->primary = (z->primary + 1) % (unsigned)z->conf->nupstream;
+	z->primary_failed = true;
+	zone_event(z, EV_FAILED);
+}
+
 static void on_done(void *ctx, const struct xfrin_result *r)
 {
 	struct transfer *t = ctx;
@@ -381,6 +406,8 @@ static void on_done(void *ctx, const struct xfrin_result *r)
 	}
 	if (r->result || t->intake.discard || !t->have_soa) {
 		xfr_failed(z, r, &t->intake);
+	} else if (!is_newer(z, t->soa_fields.serial)) {
+		xfr_stale(z, t->soa_fields.serial);
 	} else {
 		atomic_fetch_add(&z->count.xfr_in_ok, 1);
 		atomic_fetch_add(&z->e->count.xfr[0][0][0], 1);
@@ -405,10 +432,12 @@ static struct transfer *transfer_new(struct zone *z)
 	t->zone = z;
 	t->scratch = wr_growing(RDATA_MAX + 512);
 	intake_init(&t->intake, z->wire, mode);
+	t->intake.keep_zonemd = z->conf->policy->unsigned_zone;
 	t->intake.max_records = z->conf->max_records;
 	t->intake.max_bytes = z->conf->max_bytes;
 	t->intake.max_rrset = z->conf->max_rrset;
-	if (extsort_new(store_dir_tmp(z->e->dir), SORT_MEMORY, z->conf->max_bytes, &t->sort) != 0) {
+	/* what is stripped stays in the sort, beside what the limit is for; the octets of the transfer bound it, too */
+	if (extsort_new(store_dir_tmp(z->e->dir), SORT_MEMORY, z->conf->max_bytes * (mode == INTAKE_STRIP ? 2 : 1), &t->sort) != 0) {
 		transfer_free(t);
 		return NULL;
 	}

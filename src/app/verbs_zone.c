@@ -176,7 +176,7 @@ static void release(struct zone *z, json_t *serial)
 	z->release_any = serial == NULL;
 	z->release_serial = (uint32_t)json_integer_value(serial);
 	z->released_at = clk_wall();
-	z->meta.held = false;
+	z->held = false;
 	log_msg(LL_NOTICE, "zone", z->name, "event=released%s%.0u", serial ? " from a serial on" : "", z->release_serial);
 	if (z->state == ZONE_GUARD) {
 		z->publish_ordered = true;

@@ -252,7 +252,7 @@ static int write_all(struct version_job *j)
 	}
 	j->meta.signed_serial = j->serial;
 	j->meta.next_seq = atomic_load(&j->next_seq);
-	j->meta.signed_at = j->meta.published = j->now.s;
+	j->meta.signed_at = j->meta.published = clk_wall().s;
 	if (!err)
 		err = zmeta_put(kv, &j->meta);
 	j->keys.have_serial = true;
@@ -279,17 +279,6 @@ static int raise_ceiling(struct version_job *j)
 
 static void version_done(void *arg);
 
-static void count_commit(struct engine *e, int64_t us)
-{
-	unsigned i = 0;
-
-	while (i < VCLIENT_BUCKETS - 1 && (double)us / 1e6 > vclient_bucket_bounds[i])
-		i++;
-	atomic_fetch_add(&e->count.commit_bucket[i], 1);
-	atomic_fetch_add(&e->count.commits, 1);
-	atomic_fetch_add(&e->count.commit_us, (unsigned long long)us);
-}
-
 static void commit(void *arg)
 {
 	struct version_job *j = arg;
@@ -306,7 +295,7 @@ static void commit(void *arg)
 	if (!j->err)
 		j->err = store_commit(j->zone->store, j->view, &j->version);
 	if (!j->err) {
-		count_commit(j->e, mono_diff(clk_mono(), began));
+		publish_count_commit(j->e, mono_diff(clk_mono(), began));
 		j->pub = publish_prepare(j->zone->store, j->zone->wire, &j->meta, &j->earliest, &j->err);
 	}
 	mailbox_post(j->e->home, version_done, j);
@@ -343,6 +332,10 @@ static void version_failed(struct version_job *j)
 		bool disk = j->err == ZS_EIO || j->err == ZS_ENOSPC || j->err == ZS_ECRC;
 
 		zone_alarm_set(z, disk ? ALARM_STORE : ALARM_SIGNING, "signatures cannot be refreshed: %s", zs_strerror(j->err));
+		if (j->err == ZS_EIO || j->err == ZS_ECRC) { /* this generation takes no commit any more: the next one is built */
+			z->force_transfer = true;
+			upstream_schedule(z, 0);
+		}
 	}
 	version_end(j, j->err == ZS_ESTALE);
 }

@@ -172,7 +172,8 @@ static const struct transition table[ZONE_STATE_COUNT][ZONE_EVENT_COUNT] = {
 	[ZONE_BUILD] = { [EV_BUILT] = GO(GUARD, build_publish_try), [EV_HELD] = GO(IDLE, act_held),
 			 [EV_FAILED] = GO(IDLE, act_failed), [EV_CHECK] = GO(BUILD, act_check_later),
 			 [EV_CLOSE] = GO(CLOSED, act_close) },
-	[ZONE_GUARD] = { [EV_PUBLISHED] = GO(IDLE, act_published), [EV_FAILED] = GO(IDLE, act_failed),
+	[ZONE_GUARD] = { [EV_REDO] = GO(BUILD, build_redo), [EV_HELD] = GO(IDLE, act_held),
+		        [EV_PUBLISHED] = GO(IDLE, act_published), [EV_FAILED] = GO(IDLE, act_failed),
 			 [EV_CHECK] = GO(GUARD, act_check_later), [EV_CLOSE] = GO(CLOSED, act_close) },
 };
 
@@ -203,6 +204,7 @@ void zone_event(struct zone *z, enum zone_event ev)
 
 static void zone_free(struct zone *z)
 {
+	pub_unref(z->net.pub);
 	for (size_t i = 0; i < z->nsec; i++) {
 		dnsq_cancel(z->sec[i].probe);
 		notify_cancel(z->sec[i].notify);
@@ -270,8 +272,8 @@ void zone_reconf(struct zone *z, struct setup *s, const struct conf_zone *c)
 	if (z->state == ZONE_OPENING)
 		return;
 	downstream_conf(z);
-	if (z->meta.held) { /* a changed config is a reason to look at a held input again */
-		z->meta.held = false;
+	if (z->held) { /* a changed config is a reason to look at a held input again */
+		z->held = false;
 		zone_alarm_clear(z, ALARM_HELD);
 	}
 	if (z->state == ZONE_CHECKING || z->state == ZONE_TRANSFER)

@@ -103,6 +103,7 @@ struct zone {
 	bool alarm[ALARM_COUNT]; char alarm_text[ALARM_COUNT][512]; wall_t alarm_since[ALARM_COUNT];
 
 	struct store *store;
+	bool keys_lost;                     /* both homes of the key state are damaged */
 	struct keyset keys;                 /* as made durable last */
 	bool have_meta;
 	struct zmeta meta;                  /* of the published version */
@@ -121,6 +122,7 @@ struct zone {
 	struct transfer *transfer;
 	struct primary_load *slot;          /* transfer slot that is held */
 	bool queued; struct zone *queue_next;
+	bool held; uint32_t held_serial;    /* src/app/held.h */
 	bool released; uint32_t release_serial; bool release_any; wall_t released_at; /* `zone release` */
 
 	/* work */
@@ -189,6 +191,7 @@ void version_note_checked(struct zone *z);                /* the time of the las
 
 /* publish.c */
 struct pub *publish_prepare(struct store *s, const uint8_t *zone, struct zmeta *meta, int64_t *earliest, int *err); /* worker */
+void publish_count_commit(struct engine *e, int64_t us);      /* any thread */
 /* Loop: swaps the pub in, schedules NOTIFY and timers. */
 void publish_swap(struct zone *z, struct pub *pub, const struct zmeta *meta, int64_t earliest);
 

@@ -81,7 +81,9 @@ static int background(int *ready_fd)
 
 static int run_role(const char *role)
 {
-	log_open("stderr", LL_INFO, role);
+	const char *target = getenv("ZONESEAL_LOG");
+
+	log_open(target ? target : "stderr", LL_INFO, role);
 	if (strcmp(role, "engine") == 0)
 		return engine_main(CHILD_FD);
 	if (strcmp(role, "vault") == 0)
@@ -115,6 +117,10 @@ static int run_parent(const char *path, bool foreground)
 	}
 	if (log_open(foreground ? "stderr" : conf->log_target, (enum log_level)conf->log_level, "parent") != 0)
 		log_open("stderr", (enum log_level)conf->log_level, "parent");
+	/* what the roles log to before (engine) or instead of (vaults) the config: never a file, its owner is another */
+	setenv("ZONESEAL_LOG", foreground || strcmp(conf->log_target, "stderr") == 0 ? "stderr" : "syslog", 1);
+	if (foreground)
+		setenv("ZONESEAL_FOREGROUND", "1", 1);
 	if (!foreground && background(&ready) != 0)
 		return 1;
 	err = parent_main(self, full, bundle, conf, ready);

@@ -126,17 +126,19 @@ static enum intake_verdict take_dnssec(struct intake *in, const struct rr *rr, b
 
 	if (apex && rr->type == T_DNSKEY)
 		in->had_dnskey = true;
+	if (apex && rr->type == T_ZONEMD)
+		in->had_zonemd = true;
 	if (in->mode == INTAKE_PASS)
 		return INTAKE_KEEP;
-	if (apex && rr->type == T_ZONEMD) {
+	if (apex && rr->type == T_ZONEMD && !in->keep_zonemd) {
 		in->stripped_zonemd++;
-		return INTAKE_DROP;
+		return INTAKE_ASIDE;
 	}
 	if (counter == NULL)
 		return INTAKE_KEEP;
 	if (in->mode == INTAKE_STRIP) {
 		++*counter;
-		return INTAKE_DROP;
+		return INTAKE_ASIDE;
 	}
 	intake_hold(in, IR_DNSSEC, rr->owner);
 	return INTAKE_KEEP;
@@ -175,7 +177,7 @@ enum intake_verdict intake_record(struct intake *in, const struct rr *rr)
 	apex = name_eq(rr->owner, in->zone);
 	if (rr->type == T_SOA && !apex) {
 		in->dropped_soa++;
-		return INTAKE_DROP;
+		return INTAKE_ASIDE;
 	}
 	v = rr->type == T_SOA ? take_soa(in, rr) : take_dnssec(in, rr, apex);
 	return v == INTAKE_KEEP ? count_kept(in, rr, name_len(rr->owner)) : v;
@@ -267,6 +269,13 @@ void intake_owner(struct intake *in, enum node_kind kind, const uint8_t *owner, 
 		intake_hold(in, IR_TWO_DNAMES, owner);
 	if (kind != NODE_APEX && p.dname > 0 && p.ns > 0)
 		intake_hold(in, IR_DNAME_AND_NS, owner);
+}
+
+bool intake_is_altered(const struct intake *in)
+{
+	return in->dropped_soa + in->stripped_rrsig + in->stripped_nsec + in->stripped_nsec3 + in->stripped_nsec3param +
+		       in->stripped_dnskey + in->stripped_cds + in->stripped_cdnskey + in->stripped_private >
+	       0;
 }
 
 bool intake_is_held(const struct intake *in)

@@ -214,6 +214,8 @@ static enum answer_act ask_notify(struct ask *a)
 	who = acl_match(&z->notify, &a->peer->from, a->key);
 	if (!who) {
 		STAT_INC(env->stats, notify_in_refused);
+		if (env->ops->refused)
+			env->ops->refused(env->ctx, z->name, &a->peer->from, "NOTIFY", a->key != NULL);
 		return ask_error(a, RC_REFUSED, EDE_PROHIBITED, NULL);
 	}
 	hint = notify_hint(a, &serial);

@@ -213,6 +213,8 @@ enum answer_act ask_zone(struct ask *a)
 	if (!listed && (transfer || !acl_match(&z->query, &a->peer->from, a->key))) {
 		if (transfer)
 			STAT_INC(a->env->stats, xfr_refused);
+		if (transfer && a->env->ops->refused)
+			a->env->ops->refused(a->env->ctx, z->name, &a->peer->from, "transfer", a->key != NULL);
 		return ask_error(a, RC_REFUSED, EDE_PROHIBITED, NULL);
 	}
 	if (!transfer && a->m.qtype != T_ANY && rr_type_is_meta(a->m.qtype))

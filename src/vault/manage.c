@@ -3,7 +3,8 @@
  * The parent's side of one vault. Everything is queued and answered through vmanage_event(); the only files
  * touched are the PIN file and the latch, when the vault asks for the PIN. The PIN travels in a pipe whose read
  * end is passed, so that it never stands in a frame buffer. No clock of its own: the heartbeat's age is
- * counted from the vmanage_overdue() call that first sees it.
+ * counted from the vmanage_overdue() call that first sees it, and anew after a time in which nobody called (the
+ * parent was stopped, or the machine was: the vault is not to blame).
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* pipe2 */
@@ -38,7 +39,7 @@ struct vmanage {
 	uint8_t call;
 	uint32_t age_ms;
 	bool fresh, beat_seen;
-	mono_t beat_at;
+	mono_t beat_at, looked_at;
 };
 
 static int put_string(char *dst, size_t cap, const char *src)
@@ -373,11 +374,12 @@ int vmanage_overdue(const struct vmanage *cm, mono_t now)
 	struct vmanage *m = (struct vmanage *)(uintptr_t)cm; /* only the stamp of the beat is taken here */
 	int64_t age_ms;
 
-	if (m->fresh || !m->beat_seen) {
+	if (m->fresh || !m->beat_seen || mono_diff(now, m->looked_at) > MONO_S(BEAT_LOST)) {
 		m->beat_at = now;
 		m->fresh = false;
 		m->beat_seen = true;
 	}
+	m->looked_at = now;
 	age_ms = mono_diff(now, m->beat_at) / 1000;
 	if (age_ms > BEAT_LOST * 1000)
 		return (int)(age_ms / 1000); /* the loop itself hangs */

@@ -62,7 +62,10 @@ def records(path):
     out = []
     for line in open(path, errors="surrogateescape"):
         if line.strip() and not line.startswith(";"):
-            owner, ttl, _, rtype, rdata = (line.rstrip("\n").split(None, 4) + [""])[:5]
+            owner, ttl, _, rtype, rdata = (line.strip().split(None, 4) + [""])[:5]
+            if rtype in ("RRSIG", "DNSKEY"):  # base64 may come in pieces
+                head = rdata.split(None, 8 if rtype == "RRSIG" else 3)
+                rdata = " ".join(head[:-1] + ["".join(head[-1].split())])
             out.append((owner, int(ttl), rtype, rdata))
     return out
 

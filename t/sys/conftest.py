@@ -3,7 +3,6 @@
 `rig`: a temporary directory, addresses of its own, and an end for every process that it started."""
 
 import os
-import subprocess
 import sys
 
 import pytest
@@ -25,13 +24,6 @@ def pytest_configure(config):
     argv = [sys.executable, "-B", "-m", "pytest", *map(str, config.invocation_params.args)]
     kind = ["-n"] if os.geteuid() == 0 else ["-r", "-n"]
     os.execvp("unshare", ["unshare", *kind, "--", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *argv])
-
-
-def pytest_sessionstart(session):
-    """No way out of here, whatever a test does: refuse to run where there is more than loopback."""
-    links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout.splitlines()
-    if any(": lo:" not in line and "UP" in line.split("<")[1].split(">")[0].split(",") for line in links):
-        pytest.exit("not in a private network namespace", returncode=3)
 
 
 @pytest.hookimpl(hookwrapper=True)

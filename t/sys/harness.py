@@ -128,8 +128,16 @@ class Tsig:
         return ["-y", "%s:%s:%s" % (self.algorithm, self.name, self.secret)]
 
 
+def private_network():
+    """No way out of here, whatever a test does: nothing runs where there is more than loopback."""
+    links = run(["ip", "-o", "link"], check=True).stdout.splitlines()
+    return not any(": lo:" not in line and "UP" in line.split("<")[1].split(">")[0].split(",") for line in links)
+
+
 class Rig:
     def __init__(self, tmp):
+        if not private_network():
+            raise Failure("not in a private network namespace")
         self.tmp = str(tmp)
         self.daemons = []
         self._names = set()
@@ -218,12 +226,26 @@ def has(answer, rdtype, section="answer"):
     return any(s.rdtype == t for s in getattr(answer, section))
 
 
+def axfr_lines(addr, zone, port, source):
+    out, first = [], None
+    for message in dns.query.xfr(addr, zone, port=port, source=source, relativize=False, timeout=60):
+        for rrset in message.answer:
+            for rdata in rrset:
+                line = "%s %d IN %s %s" % (rrset.name, rrset.ttl, dns.rdatatype.to_text(rrset.rdtype), rdata.to_text())
+                if line != first:
+                    out.append(line)
+                first = first or line
+    return out
+
+
 def axfr_file(addr, zone, path, tsig=None, port=PORT, source=None):
     """The zone as the server transfers it, as a master file with one SOA."""
-    argv = ["dig", "@" + addr, "-p", str(port), "+onesoa", "+noall", "+answer", "+nocookie", "+time=20", "+tries=1"]
+    argv = ["dig", "@" + addr, "-p", str(port), "+onesoa", "+noall", "+answer", "+nosplit", "+nocookie", "+time=20", "+tries=1"]
     argv += (["-b", source] if source else []) + (tsig.dig() if tsig else []) + ["-t", "AXFR", "-q", zone]
     r = run(argv, timeout=300)
     lines = [line for line in r.stdout.splitlines() if line and not line.startswith(";")]
+    if "Got bad packet" in r.stdout:
+        lines = axfr_lines(addr, zone, port, source)  # dig itself refuses what it finds
     if r.returncode != 0 or not lines or "Transfer failed" in r.stdout:
         raise Failure("no transfer of %s from %s: %s" % (zone, addr, (r.stdout + r.stderr)[-600:]))
     with open(path, "w") as f:

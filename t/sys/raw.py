@@ -24,7 +24,7 @@ def record(line):
     """(owner wire, ttl, class, type, rdata wire) of `owner ttl IN type rdata`."""
     owner, ttl, klass, rtype, rdata = line.split(None, 4)
     t = dns.rdatatype.from_text(rtype)
-    rd = dns.rdata.from_text(dns.rdataclass.IN, t, rdata, dns.name.root, relativize=False)
+    rd = dns.rdata.from_text(dns.rdataclass.IN, t, rdata)
     return dns.name.from_text(owner).to_wire(), int(ttl), dns.rdataclass.from_text(klass), int(t), rd.to_wire()
 
 

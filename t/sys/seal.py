@@ -171,7 +171,7 @@ class Zoneseal:
             raise Failure("no JSON of %s (exit %d): %s %s" % (args, r.returncode, r.stdout[-300:], r.stderr[-600:])) from None
 
     def status(self, zone):
-        zones = self.json("zone", "status", zone).get("zones") or [{}]
+        zones = self.json("zone", "status", "--", zone).get("zones") or [{}]
         return zones[0]
 
     def alarms(self, zone):
@@ -293,3 +293,19 @@ def verify_zone(path, zone, csk=False, skip=()):
         r = run(argv, timeout=300)
         if r.returncode != 0:
             raise Failure("%s refuses %s: %s" % (name, path, (r.stdout + r.stderr)[-1500:]))
+
+
+def verify_rrset(path, zone, owner, rtype):
+    """One RRset by dnspython, which has no bound on its size."""
+    import dns.dnssec
+    import dns.name
+    import dns.rrset
+    got = {"DNSKEY": [], rtype: [], "RRSIG": []}
+    for line in open(path):
+        o, ttl, _, t, rdata = line.split(None, 4)
+        if (t == "DNSKEY" and o == zone) or (t == rtype and o == owner) or (t == "RRSIG" and o == owner and rdata.split()[0] == rtype):
+            got[t].append(rdata.strip())
+    name = dns.name.from_text(owner)
+    keys = {dns.name.from_text(zone): dns.rrset.from_text_list(zone, 300, "IN", "DNSKEY", got["DNSKEY"])}
+    data, sigs = (dns.rrset.from_text_list(name, 300, "IN", t, got[t]) for t in (rtype, "RRSIG"))
+    dns.dnssec.validate(data, sigs, keys)
