@@ -8,6 +8,7 @@
  *	C_Sign every 3 corrupt      every third: one bit of the signature flipped
  *	C_Sign return 0x30          every call
  *	C_Sign hang | crash | der   never returns; SIGSEGV; ECDSA signature as DER
+ *	C_Sign data TEXT crash      only when TEXT occurs in what is to be signed (mechanisms that get the message itself)
  *	C_Sign 2 lose               all sessions of the token are closed first, behind the caller's back
  *	C_SignInit mechanism 0x1041 0x70   only for that mechanism: return
  *	C_GetSlotList empty         no slots
@@ -17,6 +18,9 @@
  *	C_FindObjects twice         every handle is returned twice
  *	latency_us 1000             before every intercepted call
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* memmem */
+#endif
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -56,6 +60,10 @@ static struct {
 	CK_MECHANISM_TYPE mechanism;
 } module = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
+/* What this thread is about to sign. */
+static _Thread_local const CK_BYTE *sign_data;
+static _Thread_local CK_ULONG sign_len;
+
 static int line_applies(char *line, enum fn fn, unsigned long call, struct fault *out)
 {
 	char *save = NULL, *w = strtok_r(line, " \n", &save);
@@ -71,6 +79,10 @@ static int line_applies(char *line, enum fn fn, unsigned long call, struct fault
 		return 0;
 	if (strcmp(w, "every") == 0 && (w = strtok_r(NULL, " \n", &save))) {
 		every = strtoul(w, NULL, 0);
+		w = strtok_r(NULL, " \n", &save);
+	} else if (strcmp(w, "data") == 0 && (w = strtok_r(NULL, " \n", &save))) {
+		if (!sign_data || !memmem(sign_data, sign_len, w, strlen(w)))
+			return 0;
 		w = strtok_r(NULL, " \n", &save);
 	} else if (*w >= '0' && *w <= '9') {
 		n = strtoul(w, NULL, 0);
@@ -332,8 +344,13 @@ static CK_RV f_sign(CK_SESSION_HANDLE s, CK_BYTE *data, CK_ULONG len, CK_BYTE *s
 {
 	struct fault f;
 	CK_RV rv;
+	int over;
 
-	if (common(F_SIGN, &f, &rv))
+	sign_data = data;
+	sign_len = len;
+	over = common(F_SIGN, &f, &rv);
+	sign_data = NULL;
+	if (over)
 		return rv;
 	rv = module.real->C_Sign(s, data, len, sig, n);
 	if (rv == CKR_OK && strcmp(f.action, "corrupt") == 0)

@@ -17,7 +17,7 @@ size_t tsig_key_room(const struct tsig_key *k); /* octets the record takes at mo
 #define TSIG_UNSIGNED_MAX 99 /* messages between signed ones of a transfer (RFC 8945 5.3.1) */
 
 struct tsig; /* state of one exchange */
-struct tsig *tsig_new(const struct tsig_key *key); /* key is borrowed */
+struct tsig *tsig_new(const struct tsig_key *key); /* holds a reference of the key: its owner may free it meanwhile */
 void tsig_free(struct tsig *t);
 
 /* Client: signs a query in place (wire without TSIG, *len grows, cap >= len + tsig_key_room). */

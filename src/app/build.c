@@ -17,33 +17,53 @@
 #define SORT_MEMORY (16u << 20)
 #define SPREAD_MIN 1000
 #define CEILING_STEP 1000
-#define RELEASE_VALID_S 3600
 /* Every value was verified octet by octet before it was written: the run over the whole version samples on top of that. */
 #define VERIFIED_ONE_IN 1000
 
-static void build_end(struct build_job *b, enum zone_event ev, bool keep_donor)
-{
-	struct zone *z = b->zone;
+/* Everything that touches the disk goes on a worker; the zone goes on when it is done. */
+static void build_ended(void *arg);
 
-	timer_stop(b->e->timers, &b->retry);
-	gate_free(b->gate);
-	gate_free(b->values);
+static void build_dispose(void *arg)
+{
+	struct build_job *b = arg;
+
 	build_chain_close(b);
 	kv_close(b->base_kv);
 	kv_close(b->donor_kv);
 	snap_unref(b->base);
-	if (keep_donor)
+	if (b->keep_donor)
 		build_keep(b->out);
 	else
 		build_free(b->out);
 	extsort_free(b->expiry);
 	transfer_free(b->in);
-	setup_unref(b->setup);
+	mailbox_post(b->e->home, build_ended, b);
+}
+
+static void build_ended(void *arg)
+{
+	struct build_job *b = arg;
+	struct zone *z = b->zone;
+	enum zone_event ev = b->end_event;
+
 	pthread_mutex_destroy(&b->lock);
 	z->build = NULL;
 	free(b);
 	zone_event(z, ev);
 	zone_job_end(z);
+}
+
+static void build_end(struct build_job *b, enum zone_event ev, bool keep_donor)
+{
+	b->ending = true;
+	b->end_event = ev;
+	b->keep_donor = keep_donor;
+	timer_stop(b->e->timers, &b->retry);
+	gate_free(b->gate);
+	gate_free(b->values);
+	setup_unref(b->setup);
+	if (pool_post(b->e->workers, POOL_NORMAL, build_dispose, b) != 0)
+		build_dispose(b);
 }
 
 static void count_held(struct zone *z, const struct intake *in)
@@ -88,8 +108,8 @@ static void build_failed(struct build_job *b)
 		build_end(b, EV_HELD, false);
 		return;
 	}
-	if (err == ZS_ECANCEL)
-		log_msg(LL_INFO, "build", z->name, "event=cancelled");
+	if (err == ZS_ECANCEL || err == ZS_ESTALE)
+		log_msg(LL_INFO, "build", z->name, "event=%s", err == ZS_ESTALE ? "superseded" : "cancelled");
 	else if (err == ZS_EBADSIG)
 		gating_bad_signature(z);
 	else if (err == ZS_EREFUSED || err == ZS_EKEY || err == ZS_EVAULT || err == ZS_EPOISON || err == ZS_ECRYPTO)
@@ -134,6 +154,7 @@ static void gate_done(void *arg, int err)
 			(unsigned long long)sums.chain_records);
 		zone_alarm_clear(z, ALARM_VETO);
 		zone_alarm_clear(z, ALARM_SIGNING);
+		b->waiting = true;
 		zone_event(z, EV_BUILT);
 		return;
 	}
@@ -171,9 +192,10 @@ static void start_gate(struct build_job *b)
 static void start_soa(struct build_job *b)
 {
 	b->serial = downstream_next_serial(b->zone, b->in->soa_fields.serial);
-	if (b->pol.unsigned_zone && b->zone->conf->upstream_dnssec == UPDNSSEC_PASS)
+	if (b->pass)
 		b->serial = b->in->soa_fields.serial;
 	b->stage = STAGE_SOA;
+	b->waiting = false;
 	b->source_ended = false;
 	b->over = false;
 	build_kick(b);
@@ -244,14 +266,6 @@ static void build_prepare(void *arg)
 	build_advance(b); /* an error ends there too: from here on the pipeline is the one place where a stage ends */
 }
 
-/* `zone release` passes the next input at that serial or newer, once, within an hour (RULES 5). */
-static bool release_holds(const struct zone *z, uint32_t serial)
-{
-	enum serial_order o = z->release_any ? SERIAL_EQ : serial_cmp(serial, z->release_serial);
-
-	return z->released && clk_wall().s - z->released_at.s <= RELEASE_VALID_S && (o == SERIAL_EQ || o == SERIAL_GT);
-}
-
 static struct build_job *build_new_job(struct zone *z, struct transfer *t)
 {
 	struct build_job *b = calloc(1, sizeof(*b));
@@ -267,9 +281,11 @@ static struct build_job *build_new_job(struct zone *z, struct transfer *t)
 	b->in = t;
 	b->pol = *z->conf->policy;
 	b->keys = z->keys;
+	b->clamp = z->conf->soa_expire_clamp;
+	b->pass = b->pol.unsigned_zone && z->conf->upstream_dnssec == UPDNSSEC_PASS;
 	b->was_signed = z->have_meta && z->meta.is_signed;
 	b->chain_changes = z->have_meta && (!z->meta.is_signed || z->meta.denial != (uint8_t)b->pol.denial);
-	b->released = release_holds(z, t->soa_fields.serial);
+	b->released = zone_release_holds(z, t->soa_fields.serial);
 	b->now = clk_wall();
 	b->began = clk_mono();
 	b->tail = &b->head;
@@ -292,8 +308,13 @@ static struct build_job *build_new_job(struct zone *z, struct transfer *t)
 	if (!b->pol.unsigned_zone)
 		b->values = gate_new(&b->gating.p);
 	if (!b->pol.unsigned_zone)
-		b->vault = engine_keystore(z->e, b->pol.keystore);
+		b->vault = keying_vault(z->e, &b->keys, &b->pol);
 	pthread_mutex_init(&b->lock, NULL);
+	if (!b->pol.unsigned_zone && !b->values) { /* nothing is written that was not verified */
+		setup_unref(b->setup);
+		free(b);
+		return NULL;
+	}
 	return b;
 }
 
@@ -329,17 +350,33 @@ void build_cancel(struct zone *z)
 {
 	struct build_job *b = z->build;
 
-	if (!b)
+	if (!b || b->ending)
 		return;
 	atomic_store(&b->cancelled, true);
-	if (b->publishing || b->in_gate)
-		return;
-	if (b->stage == STAGE_SOA_DONE) {
+	if (b->waiting) {
+		b->waiting = false;
 		b->err = ZS_ECANCEL;
 		build_failed(b);
-	} else {
+	} else if (!b->publishing && !b->in_gate) {
 		build_kick(b);
 	}
+}
+
+#define SUPERSEDE_MIN_S 60
+
+/* A candidate that waits for an order must not keep the zone from following upstream: its signatures stay as donor. */
+void build_supersede(struct zone *z)
+{
+	struct build_job *b = z->build;
+
+	z->check_again = true;
+	if (!b || !b->waiting || mono_diff(clk_mono(), b->began) < MONO_S(SUPERSEDE_MIN_S)) {
+		upstream_schedule(z, SUPERSEDE_MIN_S);
+		return;
+	}
+	b->waiting = false;
+	b->err = ZS_ESTALE;
+	build_failed(b);
 }
 
 /* --- publication ------------------------------------------------------------------------------------------------ */
@@ -351,8 +388,13 @@ static void published(void *arg)
 
 	b->publishing = z->committing = false;
 	if (!b->err && z->state == ZONE_CLOSED) {
-		pub_unref(b->pub);
+		zone_dispose(z, (void (*)(void *))pub_unref, b->pub);
 		b->err = ZS_ECANCEL;
+	}
+	if (b->err && b->version) { /* committed, but not readable just now */
+		downstream_raise_floor(z, b->serial, "committed");
+		downstream_keys(z, &b->keys);
+		publish_again(z);
 	}
 	if (b->err) {
 		build_failed(b);
@@ -361,7 +403,7 @@ static void published(void *arg)
 	z->version = b->version;
 	publish_swap(z, b->pub, &b->pub_meta, b->earliest);
 	downstream_keys(z, &b->keys);
-	z->released = false;
+	z->released = z->force_transfer = z->rebuild = false;
 	z->publish_ordered = false;
 	if (z->held)
 		held_set(z, &(struct held){ .set = false });
@@ -431,14 +473,16 @@ void build_publish_try(struct zone *z)
 {
 	struct build_job *b = z->build;
 
-	if (!b || b->publishing || z->state != ZONE_GUARD)
+	if (!b || !b->waiting || z->state != ZONE_GUARD)
 		return;
+	if (!z->check_timer.slot)
+		upstream_schedule(z, -2);
 	if (z->committing)
 		return; /* a refresh is in its transaction: its end asks again */
 	if (!downstream_guard_passed(z))
 		return; /* asked again when a secondary answers, by timer and by order */
 	if (!serial_is_free(b)) {
-		if (b->pol.unsigned_zone && z->conf->upstream_dnssec == UPDNSSEC_PASS) {
+		if (b->pass) {
 			b->err = ZS_EHELD;
 			snprintf(b->reason, sizeof(b->reason), "serial %u is not above %u, which the secondaries have", b->serial, z->floor);
 			build_failed(b);
@@ -447,6 +491,13 @@ void build_publish_try(struct zone *z)
 		zone_event(z, EV_REDO); /* the SOA is made again with a serial above the floor */
 		return;
 	}
+	if (!b->pol.unsigned_zone && clk_wall().s - b->gating.p.now > b->pol.refresh / 10) {
+		b->waiting = false; /* it waited too long for what its gate saw: built again, with the signatures it has */
+		b->err = ZS_ESTALE;
+		build_failed(b);
+		return;
+	}
+	b->waiting = false;
 	b->publishing = z->committing = true;
 	if (pool_post(b->e->workers, POOL_URGENT, publish_run, b) != 0) {
 		b->publishing = z->committing = false;

@@ -60,6 +60,7 @@ struct build_job {
 	atomic_bool cancelled;
 	int err;
 	bool held;
+	bool clamp, pass;                 /* of the zone's config, which a reload may replace */
 	bool chain_changes;               /* unsigned to signed, NSEC to NSEC3 or back */
 	bool was_signed, released;        /* the stored version is signed; `zone release` was given */
 	char reason[512];
@@ -68,7 +69,9 @@ struct build_job {
 
 	/* on the loop */
 	struct gate *gate;
-	bool publishing, in_gate;
+	bool publishing, in_gate, waiting, ending;
+	bool keep_donor;
+	enum zone_event end_event;
 	struct timer retry;
 	struct pub *pub;
 	struct zmeta pub_meta;

@@ -331,7 +331,8 @@ static int judge_zonemd(struct build_job *b, struct zonemd *digest, enum zonemd_
 static int survey(struct build_job *b, enum zonemd_result *result)
 {
 	const struct transfer *t = b->in;
-	struct rr soa = { .owner = t->soa_owner, .type = T_SOA, .class = CLASS_IN, .ttl = t->soa_ttl, .rdata = t->soa, .rdlen = t->soa_len };
+	struct rr soa = { .owner = t->soa_owner, .type = T_SOA, .class = CLASS_IN, .ttl = t->soa_ttl,
+			  .rdata = t->soa, .rdlen = t->soa_len };
 	struct zonemd *digest = t->intake.had_zonemd ? zonemd_new(&soa) : NULL;
 	int err = t->intake.had_zonemd && !digest ? ZS_ENOMEM : survey_owners(b, digest);
 

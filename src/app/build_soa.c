@@ -65,7 +65,7 @@ int build_soa_group(struct build_job *b, struct signing *g)
 		set.owner = t->soa_owner;
 	}
 	soa_set_serial(rdata, t->soa_len, b->serial);
-	if (b->zone->conf->soa_expire_clamp && t->soa_fields.expire > b->pol.refresh && !b->pol.unsigned_zone)
+	if (b->clamp && t->soa_fields.expire > b->pol.refresh && !b->pol.unsigned_zone)
 		soa_set_expire(rdata, t->soa_len, (uint32_t)b->pol.refresh);
 	*set.rr = (struct rr_item){ .ttl = t->soa_ttl, .len = t->soa_len, .data = rdata };
 	old_soa(b, g, key, klen, &old, &have);

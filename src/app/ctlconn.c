@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <stdbool.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include "base/err.h"
@@ -31,12 +33,25 @@ int conn_open(const char *path)
 	return -1;
 }
 
+#define ANSWER_S 15   /* the engine answers at once or streams */
+#define SLOW_ANSWER_S 330 /* these wait for the parent and a key store */
+
+/* A daemon that holds the socket without answering (its engine fails to start, say) must not keep an operator waiting. */
+static void bound_answer(int fd, const char *verb)
+{
+	bool slow = strncmp(verb, "hsm ", 4) == 0 || strncmp(verb, "conf ", 5) == 0;
+	struct timeval tv = { .tv_sec = slow ? SLOW_ANSWER_S : ANSWER_S };
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+}
+
 int conn_send(int fd, const char *verb, json_t *args)
 {
 	uint8_t *frame = NULL;
 	size_t len, at = 0;
 	int err = ctl_encode(json_pack("{s:i, s:s, s:o}", "v", CTL_VERSION, "verb", verb, "args", args), &frame, &len);
 
+	bound_answer(fd, verb);
 	while (!err && at < len) {
 		ssize_t n = send(fd, frame + at, len - at, MSG_NOSIGNAL);
 
@@ -57,7 +72,7 @@ static int read_all(int fd, void *dst, size_t len)
 		ssize_t n = read(fd, p, len);
 
 		if (n == 0 || (n < 0 && errno != EINTR))
-			return ZS_ECLOSED;
+			return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? ZS_ETIMEOUT : ZS_ECLOSED;
 		if (n > 0) {
 			p += n;
 			len -= (size_t)n;

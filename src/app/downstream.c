@@ -104,6 +104,8 @@ static void make_acls(struct zone *z)
 	z->acl_mem = mem;
 }
 
+static void guard_timer(void *arg);
+
 /* --- secondaries ------------------------------------------------------------------------------------------------- */
 
 void downstream_cancel(struct zone *z)
@@ -131,6 +133,11 @@ static void inherit(struct secondary *to, const struct secondary *old, size_t n)
 		to->answered_soa = old[i].answered_soa;
 		to->answered_dnskey = old[i].answered_dnskey;
 		to->signed_seen = old[i].signed_seen;
+		to->probe_fails = old[i].probe_fails;
+		to->notified_ok = old[i].notified_ok;
+		to->notified_serial = old[i].notified_serial;
+		to->ndnskey = old[i].ndnskey;
+		memcpy(to->dnskey, old[i].dnskey, sizeof(to->dnskey));
 	}
 }
 
@@ -138,9 +145,14 @@ void downstream_conf(struct zone *z)
 {
 	struct secondary *sec = calloc(z->conf->ndownstream + 1, sizeof(*sec));
 
-	if (!sec)
-		return;
 	downstream_cancel(z);
+	if (!sec) { /* nothing of the former list may be used: it points into the former config */
+		z->nsec = 0;
+		memset(&z->net.transfer, 0, sizeof(struct acl));
+		memset(&z->net.notify, 0, sizeof(struct acl));
+		memset(&z->net.query, 0, sizeof(struct acl));
+		return;
+	}
 	for (size_t i = 0; i < z->conf->ndownstream; i++) {
 		sec[i].zone = z;
 		sec[i].remote = z->conf->downstream[i];
@@ -151,6 +163,7 @@ void downstream_conf(struct zone *z)
 	z->sec = sec;
 	z->nsec = z->conf->ndownstream;
 	make_acls(z);
+	guard_timer(z);
 	timer_set(z->e->timers, &z->watch_timer, MONO_S(1), downstream_watch, z);
 }
 
@@ -174,6 +187,7 @@ uint32_t downstream_next_serial(struct zone *z, uint32_t upstream)
 /* --- probes ------------------------------------------------------------------------------------------------------- */
 
 static void probe_dnskey(struct secondary *s);
+static void notify_one(struct secondary *s);
 
 /* DS of our keys may be given to the parent when every listed secondary was seen with a signed version and what resolvers
  * hold of the unsigned one has run out (RFC 6781 4.1.1). */
@@ -243,8 +257,8 @@ static void soa_answer(void *arg, const struct dnsq_answer *a)
 			seen_serial(s, soa.serial, a->over_tcp || a->tsig_verified);
 		else
 			s->has_soa = false, s->seen = true, s->seen_at = clk_wall();
-		if (s->has_soa && z->net.pub && s->serial != z->net.pub->serial && !s->notify && !s->notified_ok)
-			downstream_notify(z, false);
+		if (z->net.pub && !s->notify && s->notified_serial != z->net.pub->serial && (!s->has_soa || s->serial != z->net.pub->serial))
+			notify_one(s);
 	}
 	if (!a->result && !s->answered_dnskey)
 		probe_dnskey(s);
@@ -332,33 +346,39 @@ static void notify_answer(void *arg, const struct dnsq_answer *a)
 		timer_set(z->e->timers, &z->watch_timer, MONO_S(1), downstream_watch, z);
 }
 
+/* At most ten tries a serial, superseded by a newer one. */
+static void notify_one(struct secondary *s)
+{
+	struct zone *z = s->zone;
+	struct net_remote to = remote_target(z->setup, s->remote, s->probe_fails % s->remote->naddr);
+	const struct rrset *set = &z->net.pub->set[0];
+	struct rr soa = { .owner = z->wire, .type = T_SOA, .class = CLASS_IN, .ttl = set->ttl, .rdata = set->rr[0].data, .rdlen = set->rr[0].len };
+
+	notify_cancel(s->notify);
+	s->notified_ok = false;
+	s->notified_serial = z->net.pub->serial;
+	s->notify = notify_start(z->e->ev, &to, &soa, notify_answer, s);
+}
+
 void downstream_notify(struct zone *z, bool all)
 {
-	if (!z->net.pub)
-		return;
-	for (size_t i = 0; i < z->nsec; i++) {
-		struct secondary *s = &z->sec[i];
-		struct net_remote to = remote_target(z->setup, s->remote, 0);
-		const struct rrset *set = &z->net.pub->set[0];
-		struct rr soa = { .owner = z->wire, .type = T_SOA, .class = CLASS_IN, .ttl = set->ttl, .rdata = set->rr[0].data,
-				  .rdlen = set->rr[0].len };
-
-		if (!all && s->seen && s->has_soa && s->serial == z->net.pub->serial)
-			continue;
-		notify_cancel(s->notify);
-		s->notified_ok = false;
-		s->notified_serial = z->net.pub->serial;
-		s->notify = notify_start(z->e->ev, &to, &soa, notify_answer, s);
-	}
+	for (size_t i = 0; z->net.pub && i < z->nsec; i++)
+		if (all || !z->sec[i].seen || !z->sec[i].has_soa || z->sec[i].serial != z->net.pub->serial)
+			notify_one(&z->sec[i]);
 }
 
 /* --- the guard before the first new version ------------------------------------------------------------------------- */
+
+static bool first_signed(const struct zone *z)
+{
+	return zone_is_signed_policy(z) && !z->keys.first_published;
+}
 
 static void guard_timer(void *arg)
 {
 	struct zone *z = arg;
 
-	if (z->guard_open || z->state == ZONE_CLOSED)
+	if ((z->guard_open && (z->signed_open || !first_signed(z))) || z->state == ZONE_CLOSED)
 		return;
 	for (size_t i = 0; i < z->nsec; i++) {
 		struct secondary *s = &z->sec[i];
@@ -428,34 +448,44 @@ static void guard_count(const struct zone *z, bool first_signed, unsigned *liste
 	}
 }
 
+/* Nobody listed answered within the time: go on, above everything they may have. */
+static void guard_give_up(struct zone *z)
+{
+	log_msg(LL_ERR, "serial", z->name, "event=guard: no listed secondary answered in %d s", GUARD_MAX_S);
+	if (z->have_floor && z->conf->upstream_dnssec != UPDNSSEC_PASS) /* there the serial is upstream's */
+		downstream_raise_floor(z, z->floor + GUARD_SKIP, "no secondary answered");
+	zone_alarm_set(z, ALARM_PUBLICATION, "no listed secondary answered since the start: published with a serial skip");
+}
+
 bool downstream_guard_passed(struct zone *z)
 {
-	bool first_signed = zone_is_signed_policy(z) && !z->keys.first_published, all_tried;
+	bool first = first_signed(z), all_tried;
 	unsigned listed, answered;
 	char tags[128];
 
-	if (z->guard_open)
+	if (z->guard_open && (!first || z->signed_open))
 		return true;
-	guard_count(z, first_signed, &listed, &answered, &all_tried);
+	if (z->guard_open && !z->signed_wait) { /* a zone that was served unsigned before: now for its DNSKEY */
+		z->signed_wait = true;
+		z->guard_since = clk_wall();
+		guard_timer(z);
+	}
+	guard_count(z, first, &listed, &answered, &all_tried);
 	if (listed && !answered && clk_wall().s - z->guard_since.s < GUARD_MAX_S) {
 		zone_alarm_set(z, ALARM_PUBLICATION, "waiting for an answer of a listed secondary before the first new version");
 		return false;
 	}
 	if (listed && answered && !all_tried)
 		return false;
-	if (first_signed && !z->publish_ordered && foreign_keys(z, tags, sizeof(tags))) {
+	if (first && !z->publish_ordered && foreign_keys(z, tags, sizeof(tags))) {
 		zone_alarm_set(z, ALARM_PUBLICATION, "a secondary serves DNSKEY with key tags %s, none of them ours: publication waits for `zone release`", tags);
 		return false;
 	}
-	if (listed && !answered) {
-		log_msg(LL_ERR, "serial", z->name, "event=guard: no listed secondary answered in %d s, the serial skips %d", GUARD_MAX_S, GUARD_SKIP);
-		if (z->have_floor)
-			downstream_raise_floor(z, z->floor + GUARD_SKIP, "no secondary answered");
-	}
-	z->guard_open = true;
-	if (listed && !answered)
-		zone_alarm_set(z, ALARM_PUBLICATION, "no listed secondary answered since the start: published with a serial skip");
+	z->signed_open = first;
+	if (listed && !answered && !z->guard_open)
+		guard_give_up(z);
 	else
 		zone_alarm_clear(z, ALARM_PUBLICATION);
+	z->guard_open = true;
 	return true;
 }

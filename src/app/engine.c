@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/rand.h"
 #include "control.h"
 #include "engine.h"
 #include "http.h"
@@ -22,7 +23,6 @@
 
 #define ENGINE_FD 3
 #define STORE_OPEN_MAX 512
-#define CLOCK_DRIFT_MAX 3600
 #define CLOCK_DRIFT_MAX 3600 /* G15: s */
 #define CLOCK_AGREE_S 600
 
@@ -87,12 +87,47 @@ static int keystores_sync(struct engine *e, const struct conf *c)
 	return 0;
 }
 
-void engine_tell(struct engine *e, uint8_t type, const void *data, size_t len)
+int engine_tell(struct engine *e, uint8_t type, const void *data, size_t len)
 {
-	if (!e->parent || frame_send(e->parent, type, data, len, NULL, 0) != 0)
-		log_msg(LL_ERR, "engine", NULL, "the parent does not take messages");
+	int err = frame_send(e->parent, type, data, len, NULL, 0);
+
+	if (err)
+		log_msg(LL_ERR, "engine", NULL, "the parent does not take messages: %s", zs_strerror(err));
 	else if (frame_flush(e->parent) == ZS_EAGAIN)
 		event_active(e->parent_ev, EV_WRITE, 0);
+	return err;
+}
+
+#define CALL_MAX_S 330 /* a key store's own limit for GENERATE is 300 s */
+
+/* Answers what waits: everything (at the end), or what has waited too long. */
+static void calls_expire(struct engine *e, bool all)
+{
+	struct parent_call **p = &e->calls, *late = NULL;
+
+	while (*p) {
+		struct parent_call *c = *p;
+
+		if (!all && mono_diff(clk_mono(), c->since) < MONO_S(CALL_MAX_S)) {
+			p = &c->next;
+			continue;
+		}
+		*p = c->next;
+		c->next = late;
+		late = c;
+	}
+	while (late) {
+		struct parent_call *c = late;
+
+		late = c->next;
+		c->done(c->ctx, all ? ZS_ECANCEL : ZS_EVAULT, NULL, 0);
+		free(c);
+	}
+}
+
+static uint8_t answer_to(uint8_t type)
+{
+	return type == IPC_GENERATE ? IPC_GENERATED : type == IPC_RELOAD ? IPC_RELOADED : IPC_HSM;
 }
 
 int engine_ask(struct engine *e, uint8_t type, const void *data, size_t len, void (*done)(void *, int, const uint8_t *, size_t), void *ctx)
@@ -104,15 +139,16 @@ int engine_ask(struct engine *e, uint8_t type, const void *data, size_t len, voi
 	if (!c)
 		return ZS_ENOMEM;
 	c->id = ++e->next_call;
+	c->answer = answer_to(type);
+	c->since = clk_mono();
 	c->done = done;
 	c->ctx = ctx;
 	wr_u64(&w, c->id);
 	wr_bytes(&w, data, len);
-	err = w.err;
+	err = w.err ? w.err : engine_tell(e, type, w.p, w.len);
 	if (!err) {
 		c->next = e->calls;
 		e->calls = c;
-		engine_tell(e, type, w.p, w.len);
 	} else {
 		free(c);
 	}
@@ -131,7 +167,7 @@ static void call_done(struct engine *e, struct frame *f, bool ok_octet)
 	for (struct parent_call **p = &e->calls; *p; p = &(*p)->next) {
 		struct parent_call *c = *p;
 
-		if (c->id != id)
+		if (c->id != id || c->answer != f->type)
 			continue;
 		*p = c->next;
 		c->done(c->ctx, result, r.p, rd_left(&r));
@@ -140,23 +176,37 @@ static void call_done(struct engine *e, struct frame *f, bool ok_octet)
 	}
 }
 
-/* The clocks parted: when they have agreed again for ten minutes at their new distance, that distance is taken. */
+/*
+ * G15. Signing stops when the wall clock parts from the boot clock by more than an hour since the start, and goes on when
+ * they have agreed again for ten minutes or on order. A new distance is never believed by itself: signatures with
+ * inceptions a year ahead would outlive the mistake.
+ */
 static bool clocks_agree(struct engine *e)
 {
-	int64_t offset = clk_wall().s - clk_boot(), drift = offset - e->boot_offset, moved = offset - e->new_offset;
+	int64_t drift = clk_wall().s - clk_boot() - e->boot_offset;
 
-	if (drift <= CLOCK_DRIFT_MAX && drift >= -CLOCK_DRIFT_MAX) {
-		e->new_since = 0;
-		return true;
-	}
-	if (!e->new_since || moved > 5 || moved < -5) {
-		e->new_offset = offset;
-		e->new_since = clk_boot();
-	}
-	if (clk_boot() - e->new_since < CLOCK_AGREE_S)
+	if (drift > CLOCK_DRIFT_MAX || drift < -CLOCK_DRIFT_MAX) {
+		e->clocks_parted = true;
+		e->agree_since = 0;
 		return false;
-	e->boot_offset = offset;
+	}
+	if (!e->clocks_parted)
+		return true;
+	if (!e->agree_since)
+		e->agree_since = clk_boot();
+	if (clk_boot() - e->agree_since < CLOCK_AGREE_S)
+		return false;
+	e->clocks_parted = false;
 	return true;
+}
+
+void engine_clock_accept(struct engine *e)
+{
+	if (!e->clocks_parted)
+		return;
+	log_msg(LL_NOTICE, "engine", NULL, "event=clock-accepted: the wall clock as it is now is taken by order");
+	e->boot_offset = clk_wall().s - clk_boot();
+	e->clocks_parted = false;
 }
 
 wall_t engine_now(const struct engine *e)
@@ -224,32 +274,6 @@ static struct server_limits limits_of(const struct conf *c)
 				       .tcp_per_peer = c->tcp_per_peer, .tcp_idle_s = c->tcp_idle };
 }
 
-/* A transfer out borrows its TSIG key until it ends: replaced setups go when none runs and a minute has passed. */
-static void retire_check(void *arg)
-{
-	struct engine *e = arg;
-
-	if (__atomic_load_n(&server_stats(e->server)->xfr_running, __ATOMIC_RELAXED) > 0) {
-		timer_set(e->timers, &e->retire_timer, MONO_S(60), retire_check, e);
-		return;
-	}
-	while (e->retired) {
-		struct setup *s = e->retired;
-
-		e->retired = s->next_retired;
-		setup_unref(s);
-	}
-}
-
-static void retire(struct engine *e, struct setup *s)
-{
-	if (!s)
-		return;
-	s->next_retired = e->retired;
-	e->retired = s;
-	timer_set(e->timers, &e->retire_timer, MONO_S(60), retire_check, e);
-}
-
 static void config_take(struct engine *e)
 {
 	struct setup *s = NULL, *old = e->setup;
@@ -275,7 +299,7 @@ static void config_take(struct engine *e)
 		zones_sync(e);
 		http_reconf(e->http);
 	}
-	retire(e, old);
+	setup_unref(old);
 }
 
 /* --- start ------------------------------------------------------------------------------------------------- */
@@ -359,6 +383,29 @@ static void server_refused(void *ctx, const uint8_t *zone, const struct net_addr
 static const struct server_ops server_ops = { .refused = server_refused, .find = server_find, .below_zone = server_below, .key = server_key, .now = server_now,
 					      .notify = server_notify, .transfer = server_transfer, .soa_seen = server_soa_seen };
 
+#define KEYSTORE_LOOK_S 3
+
+/* Work that waits for a key store which is away is not stuck, but it is an alarm (nothing waits in silence). */
+static void keystores_look(void *arg)
+{
+	struct engine *e = arg;
+
+	for (size_t i = 0; i < e->nks; i++) {
+		struct vclient_stats st;
+
+		vclient_stats(e->ks[i].client, &st);
+		for (size_t k = 0; !st.up && k < e->nzone; k++) {
+			struct zone *z = e->zone[k];
+
+			if ((z->version_job || z->state == ZONE_BUILD) && zone_is_signed_policy(z) &&
+			    strcmp(z->conf->policy->keystore, e->ks[i].name) == 0)
+				zone_alarm_set(z, ALARM_SIGNING, "signing waits for key store %s: %s", e->ks[i].name, st.state);
+		}
+	}
+	calls_expire(e, false);
+	timer_set(e->timers, &e->keystore_timer, MONO_S(KEYSTORE_LOOK_S), keystores_look, e);
+}
+
 static int engine_open(struct engine *e)
 {
 	const struct conf *c = e->setup->conf;
@@ -376,10 +423,8 @@ static int engine_open(struct engine *e)
 		log_msg(LL_ERR, "store", NULL, "state-dir %s: %s", c->state_dir, zs_strerror(err));
 		return err;
 	}
-	if ((err = keyreg_open(e->dir, &e->reg))) {
-		log_msg(LL_ERR, "store", NULL, "key register: %s", zs_strerror(err));
-		return err;
-	}
+	if ((err = keyreg_open(e->dir, &e->reg))) /* what is stored is served all the same: only new keys need it */
+		log_msg(LL_ERR, "store", NULL, "event=alarm key register: %s: no keys are made until it is restored or removed", zs_strerror(err));
 	e->workers = pool_new(workers, "work");
 	e->render = pool_new(workers > 1 ? workers : 2, "render");
 	if (!e->workers || !e->render)
@@ -407,6 +452,7 @@ static void engine_start(struct engine *e)
 		exit(1);
 	}
 	e->running = true;
+	keystores_look(e);
 	zones_sync(e);
 	engine_tell(e, IPC_READY, NULL, 0);
 }
@@ -430,8 +476,10 @@ static void vault_take(struct engine *e, struct frame *f)
 
 	snprintf(name, sizeof(name), "%.*s", (int)(f->len < 100 ? f->len : 100), (const char *)f->data);
 	c = engine_keystore(e, name);
-	if (!c || f->nfds != 1)
+	if (!c || f->nfds != 1) {
+		log_msg(LL_ERR, "vault", NULL, "keystore=%s is not known here: its vault is not attached", name);
 		return;
+	}
 	log_msg(LL_INFO, "vault", NULL, "keystore=%s attached", name);
 	if (vclient_attach(c, f->fds[0]) == 0)
 		f->nfds = 0;
@@ -519,12 +567,14 @@ static void quit_poll(void *arg)
 {
 	struct engine *e = arg;
 
+	bool busy = e->zombies > 0;
+
 	for (size_t i = 0; i < e->nzone; i++)
-		if (e->zone[i]->jobs) {
-			timer_set(e->timers, &e->quit_timer, MONO_MS(20), quit_poll, e);
-			return;
-		}
-	quit_now(e);
+		busy |= e->zone[i]->jobs > 0;
+	if (busy)
+		timer_set(e->timers, &e->quit_timer, MONO_MS(20), quit_poll, e);
+	else
+		quit_now(e);
 }
 
 void engine_quit(struct engine *e)
@@ -535,6 +585,7 @@ void engine_quit(struct engine *e)
 	log_msg(LL_INFO, "engine", NULL, "ending");
 	for (size_t i = 0; i < e->nzone; i++) /* what waits for a key store comes back cancelled */
 		zone_event(e->zone[i], EV_CLOSE);
+	calls_expire(e, true);
 	quit_poll(e);
 }
 
@@ -561,18 +612,6 @@ static void engine_free(struct engine *e)
 	keyreg_close(e->reg);
 	store_dir_close(e->dir);
 	setup_unref(e->setup);
-	while (e->retired) {
-		struct setup *s = e->retired;
-
-		e->retired = s->next_retired;
-		setup_unref(s);
-	}
-	while (e->calls) {
-		struct parent_call *c = e->calls;
-
-		e->calls = c->next;
-		free(c);
-	}
 	timers_free(e->timers);
 	event_free(e->parent_ev);
 	event_free(e->mail_ev);
@@ -591,6 +630,9 @@ int engine_main(int fd)
 	signal(SIGPIPE, SIG_IGN);
 	evthread_use_pthreads();
 	e.boot_offset = clk_wall().s - clk_boot();
+	if (rand_bytes(&e.next_call, sizeof(e.next_call)) != 0) /* answers to an engine before us must not look like ours */
+		return 1;
+	e.next_call >>= 1;
 	e.ev = event_base_new();
 	e.home = mailbox_new();
 	e.parent = frame_conn_new(fd, IPC_OUT_MAX);

@@ -37,7 +37,6 @@ struct tsig_ent { char *name; struct tsig_key *key; };
 /* The config in force with what is derived from it; counted, because jobs and transfers outlive a reload. Loop only. */
 struct setup {
 	int refs;
-	struct setup *next_retired;
 	struct conf_bundle *bundle;
 	struct conf *conf;
 	struct tsig_ent *tsig;
@@ -47,6 +46,8 @@ struct setup {
 /* A question to the parent that waits for its answer. */
 struct parent_call {
 	uint64_t id;
+	uint8_t answer;                 /* type of the frame that answers it */
+	mono_t since;
 	void (*done)(void *ctx, int result, const uint8_t *data, size_t len);
 	void *ctx;
 	struct parent_call *next;
@@ -68,8 +69,6 @@ struct engine {
 	struct pool *workers, *render;
 	struct timers *timers;
 	struct setup *setup;
-	struct setup *retired;          /* replaced by reloads, with keys that transfers may still use */
-	struct timer retire_timer;
 	struct store_dir *dir;
 	struct keyreg *reg;
 	struct server *server;
@@ -81,6 +80,8 @@ struct engine {
 	struct parent_call *calls;
 	uint64_t next_call;
 	unsigned transfers_running;
+	bool in_slots, slots_again;     /* engine_transfer_slot() is under way; slots came free meanwhile */
+	unsigned zombies;               /* removed zones whose jobs are not back */
 	struct primary_load *loads;     /* per primary */
 	struct zone *queue, **queue_tail; /* zones that wait for a slot */
 	int *dns_fd; size_t ndns;
@@ -90,10 +91,10 @@ struct engine {
 	struct http *http;
 	struct engine_counters count;
 	wall_t started;
-	int64_t new_offset, new_since;  /* where the clocks stand after they parted */
+	bool clocks_parted; int64_t agree_since; /* boot clock */
 	int64_t boot_offset;            /* CLOCK_REALTIME - CLOCK_BOOTTIME at start: guard G15 */
 	bool running, quitting;
-	struct timer quit_timer;
+	struct timer quit_timer, keystore_timer;
 };
 
 /* Runs the engine on the parent's socket. Exit status. */
@@ -110,10 +111,11 @@ struct net_remote remote_target(const struct setup *s, const struct conf_remote 
 
 /* Asks the parent; done comes on the loop, once. 0 or zs_err (then done does not come). */
 int engine_ask(struct engine *e, uint8_t type, const void *data, size_t len, void (*done)(void *, int, const uint8_t *, size_t), void *ctx);
-void engine_tell(struct engine *e, uint8_t type, const void *data, size_t len);
+int engine_tell(struct engine *e, uint8_t type, const void *data, size_t len);
 /* G15: NULL, or why the clock is not plausible. last_inception: of the zone, 0 none. */
 const char *engine_clock_fault(struct engine *e, int64_t last_inception);
 /* The wall clock, or while it is not believed what the boot clock says since the start: nothing expires by a jump. */
+void engine_clock_accept(struct engine *e); /* by an operator's order */
 wall_t engine_now(const struct engine *e);
 /* The work queue of transfers: starts those that wait while there is room. */
 void engine_transfer_slot(struct engine *e);

@@ -46,6 +46,8 @@ void held_read(const struct store *s, struct held *out)
 
 struct held_job { struct zone *zone; struct store *store; struct held held; int err; };
 
+static void held_start(struct zone *z);
+
 static void held_done(void *arg)
 {
 	struct held_job *j = arg;
@@ -54,6 +56,9 @@ static void held_done(void *arg)
 	if (j->err)
 		log_limited(LL_WARN, "store", z->name, "held", 2, "the held serial cannot be remembered: %s", zs_strerror(j->err));
 	free(j);
+	z->held_busy = false;
+	if (z->held_dirty)
+		held_start(z);
 	zone_job_end(z);
 }
 
@@ -75,26 +80,35 @@ static void held_run(void *arg)
 	mailbox_post(j->zone->e->home, held_done, j);
 }
 
-void held_set(struct zone *z, const struct held *h)
+/* One at a time, so that the last word is the one on disk. */
+static void held_start(struct zone *z)
 {
-	struct held_job *j;
+	struct held_job *j = calloc(1, sizeof(*j));
 
-	z->held = h->set;
-	z->held_serial = h->serial;
-	if (!z->store)
-		return;
-	j = calloc(1, sizeof(*j));
+	z->held_dirty = false;
 	if (!j)
 		return;
 	j->zone = z;
 	j->store = z->store;
-	j->held = *h;
-	for (char *p = j->held.reason; *p; p++)
-		if (*p == '\n')
-			*p = ' ';
+	j->held = (struct held){ .set = z->held, .serial = z->held_serial, .conf = held_conf(z->conf) };
+	snprintf(j->held.reason, sizeof(j->held.reason), "%s", z->held_reason);
+	z->held_busy = true;
 	zone_job_begin(z);
 	if (pool_post(z->e->workers, POOL_LOW, held_run, j) != 0) {
 		j->err = ZS_ENOMEM;
 		held_done(j);
 	}
+}
+
+void held_set(struct zone *z, const struct held *h)
+{
+	z->held = h->set;
+	z->held_serial = h->serial;
+	snprintf(z->held_reason, sizeof(z->held_reason), "%s", h->reason);
+	for (char *p = z->held_reason; *p; p++)
+		if (*p == '\n')
+			*p = ' ';
+	z->held_dirty = true;
+	if (z->store && !z->held_busy)
+		held_start(z);
 }

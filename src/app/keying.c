@@ -14,6 +14,8 @@
 #include "ipc.h"
 #include "zone.h"
 
+#define COLLISIONS_MAX 8 /* in a row: one in 65,536 each */
+
 struct keying_job {
 	struct zone *zone;
 	struct keyset next;
@@ -37,6 +39,8 @@ static int register_all(struct keying_job *j)
 {
 	struct zone *z = j->zone;
 
+	if (!z->e->reg)
+		return ZS_EIO;
 	for (unsigned i = 0; i < j->next.n; i++) {
 		const struct zone_key *k = &j->next.key[i];
 		struct keyreg_entry en;
@@ -107,10 +111,14 @@ static void generated(void *ctx, int result, const uint8_t *pub, size_t len)
 	struct keyset next = z->keys;
 	unsigned which = z->gen_wait - 1;
 
+	bool collision = false;
+
 	z->gen_wait = 0;
-	if (!result)
-		result = len <= KEY_PUB_MAX ? key_set_public(&next, which, pub, (uint16_t)len) : ZS_EKEY;
-	if (result == ZS_EKEY && rand_bytes(next.key[which].id, sizeof(next.key[which].id)) == 0) {
+	if (!result) {
+		result = len <= KEY_PUB_MAX ? key_set_public(&next, which, pub, (uint16_t)len) : ZS_EFORMAT;
+		collision = result == ZS_EKEY && z->collisions++ < COLLISIONS_MAX;
+	}
+	if (collision && rand_bytes(next.key[which].id, sizeof(next.key[which].id)) == 0) {
 		/* the tag of another key (G18): this object stays unused, another id gets another key */
 		log_msg(LL_WARN, "keys", z->name, "event=tag-collision: another key is generated");
 		save(z, &next, true);
@@ -121,6 +129,7 @@ static void generated(void *ctx, int result, const uint8_t *pub, size_t len)
 		log_msg(LL_NOTICE, "keys", z->name, "event=generated keytag=%u algorithm=%u role=%s keystore=%s", next.key[which].tag,
 			next.key[which].algorithm, next.key[which].use == KEY_KSK ? "KSK" : next.key[which].use == KEY_ZSK ? "ZSK" : "CSK",
 			next.key[which].keystore);
+		z->collisions = 0;
 		save(z, &next, false);
 	}
 	zone_job_end(z);
@@ -141,6 +150,21 @@ static void generate(struct zone *z, unsigned which)
 		generated(z, ZS_EVAULT, NULL, 0);
 }
 
+static const struct zone_key *any_active(const struct keyset *ks)
+{
+	for (unsigned i = 0; i < ks->n; i++)
+		if (ks->key[i].state == KEY_ACTIVE)
+			return &ks->key[i];
+	return NULL;
+}
+
+struct vclient *keying_vault(struct engine *e, const struct keyset *ks, const struct policy *p)
+{
+	const struct zone_key *k = any_active(ks);
+
+	return engine_keystore(e, k ? k->keystore : p->keystore);
+}
+
 void keying_run(struct zone *z)
 {
 	uint8_t ids[KEYSET_KEYS_MAX * 16];
@@ -148,10 +172,6 @@ void keying_run(struct zone *z)
 	struct keys_step step;
 	const char *conflict;
 
-	if (!zone_is_signed_policy(z)) {
-		zone_event(z, EV_KEYS_DONE);
-		return;
-	}
 	if (z->gen_wait)
 		return;
 	if (z->keys_lost) {
@@ -161,7 +181,12 @@ void keying_run(struct zone *z)
 	conflict = keyset_policy_conflict(&z->keys, z->conf->policy);
 	if (conflict) {
 		zone_alarm_set(z, ALARM_SIGNING, "the policy does not fit the zone's keys: %s", conflict);
-		zone_event(z, EV_KEYS_DONE); /* its stored key set goes on signing */
+		/* its stored key set goes on signing; going unsigned is a rollover of its own */
+		zone_event(z, zone_is_signed_policy(z) && any_active(&z->keys) ? EV_KEYS_DONE : EV_FAILED);
+		return;
+	}
+	if (!zone_is_signed_policy(z)) {
+		zone_event(z, EV_KEYS_DONE);
 		return;
 	}
 	if (rand_bytes(ids, sizeof(ids)) != 0 || keys_step(&z->keys, z->conf->policy, clk_wall(), ids, &next, &step) != 0) {

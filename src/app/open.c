@@ -98,13 +98,13 @@ static void adopt(struct zone *z, struct open_job *j)
 	if (j->text_damaged)
 		zone_alarm_set(z, ALARM_STORE, "the key-state text is damaged%s", j->pub ? ": rewritten with the next change" : "");
 	/* with neither home of the key state nobody knows which keys the world holds: no new ones are made */
-	z->keys_lost = (j->health == STORE_DAMAGED || j->text_damaged) && !j->have_text && !j->pub;
+	z->keys_lost = !j->have_text && (j->pub ? j->meta.is_signed && !j->keys.n : j->health == STORE_DAMAGED || j->text_damaged);
 	if (z->keys_lost)
 		zone_alarm_set(z, ALARM_SIGNING, "the key state is lost: the zone is held until its key state is restored or the zone is purged");
 	if (j->health != STORE_READY && j->have_text && j->keys.have_ceiling)
 		downstream_raise_floor(z, j->keys.serial_ceiling, "key-state ceiling");
 	if (z->state == ZONE_CLOSED) {
-		pub_unref(j->pub);
+		zone_dispose(z, (void (*)(void *))pub_unref, j->pub);
 	} else if (j->pub) {
 		z->version = j->version;
 		publish_swap(z, j->pub, &j->meta, j->earliest);

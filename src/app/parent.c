@@ -65,6 +65,7 @@ static void engine_died(struct parent *p, int status)
 	p->engine = NULL;
 	p->engine_pid = 0;
 	p->engine_ready = false;
+	parent_pending_forget(p);
 	if (p->stopping)
 		return;
 	log_msg(LL_ERR, "parent", NULL, "engine ended (%s %d), restart in %lld s", WIFSIGNALED(status) ? "signal" : "status",

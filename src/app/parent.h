@@ -74,6 +74,7 @@ int parent_vaults_sync(struct parent *p);  /* starts what the config has, stops 
 void parent_vaults_changed(struct parent *p, const struct conf *old); /* after a reload */
 void parent_vault_start(struct pvault *v);
 void parent_vault_connect(struct pvault *v); /* a fresh socket between this vault and the engine */
+void parent_pending_forget(struct parent *p);    /* the engine that asked is gone */
 void parent_vault_event(struct pvault *v);
 void parent_vault_died(struct pvault *v, int status);
 struct pvault *parent_vault_find(struct parent *p, const char *name);

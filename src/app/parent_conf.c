@@ -81,14 +81,21 @@ static int own_lock(struct parent *p)
 	return err;
 }
 
-/* The engine goes on writing to the file that the parent opened: it must be the engine's. */
+/* The engine goes on writing to the file that the parent opened: it must be the engine's. Never by name, and never a link:
+ * the directory may be the engine's already. */
 static void own_log(const struct parent *p)
 {
 	struct child_user u;
+	struct stat st;
+	int fd;
 
-	if (p->conf->log_target[0] == '/' && child_user(p->conf->user, &u) == 0 && u.change &&
-	    chown(p->conf->log_target, u.uid, u.gid) != 0 && errno != ENOENT)
-		log_msg(LL_WARN, "parent", NULL, "chown %s: %s", p->conf->log_target, strerror(errno));
+	if (p->conf->log_target[0] != '/' || child_user(p->conf->user, &u) != 0 || !u.change)
+		return;
+	fd = open(p->conf->log_target, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
+	if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1 || fchown(fd, u.uid, u.gid) != 0)
+		log_msg(LL_WARN, "parent", NULL, "log file %s cannot be handed to user %s", p->conf->log_target, p->conf->user);
+	if (fd >= 0)
+		close(fd);
 }
 
 int parent_prepare_dirs(struct parent *p)
@@ -270,7 +277,7 @@ static char *policy_refusal(const struct parent *p, const struct conf *next)
 		const struct keymap_line *l = &p->keymap.line[i];
 		const struct conf_zone *z = conf_zone(next, l->zone, l->zone_len);
 
-		if (!z || role_fits(z->policy, l))
+		if (!z || !l->has_pub || role_fits(z->policy, l))
 			continue;
 		if (asprintf(&text,
 			     "%s:%d: zone %s has keys (key store %s, algorithm %u): policy %s would change algorithm, key store or "
@@ -334,8 +341,8 @@ void parent_reload(struct parent *p, bool answer, uint64_t request)
 	p->conf = conf;
 	p->bundle = bundle;
 	log_set_level((enum log_level)conf->log_level);
+	parent_keymap_limits(p); /* before the engine signs by the new times */
 	send_bundle(p);
-	parent_keymap_limits(p);
 	parent_vaults_changed(p, old);
 	parent_vaults_sync(p);
 	conf_free(old);

@@ -180,6 +180,12 @@ void parent_vault_connect(struct pvault *v)
 	close(sv[1]);
 }
 
+void parent_pending_forget(struct parent *p)
+{
+	for (size_t i = 0; i < p->nvault; i++)
+		memset(p->vault[i]->pending, 0, sizeof(p->vault[i]->pending));
+}
+
 void parent_vault_event(struct pvault *v)
 {
 	int err = vmanage_event(v->manage);
@@ -344,6 +350,17 @@ void parent_keymap_limits(struct parent *p)
 			vmanage_keymap(p->vault[i]->manage, &p->keymap);
 }
 
+#define ZONE_KEYS_MAX 32
+
+static unsigned keys_of_zone(const struct parent *p, const uint8_t *zone, size_t zlen)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < p->keymap.n; i++)
+		n += p->keymap.line[i].zone_len == zlen && memcmp(p->keymap.line[i].zone, zone, zlen) == 0;
+	return n;
+}
+
 static int generate(struct parent *p, uint64_t id, const uint8_t *key, const uint8_t *zone, size_t zlen, uint8_t role)
 {
 	const struct conf_zone *z = conf_zone(p->conf, zone, zlen);
@@ -368,6 +385,8 @@ static int generate(struct parent *p, uint64_t id, const uint8_t *key, const uin
 	l.algorithm = z->policy->algorithm;
 	l.bits = z->policy->rsa_bits;
 	l.max_validity = longest_validity(z->policy);
+	if (!old && keys_of_zone(p, zone, zlen) >= ZONE_KEYS_MAX)
+		return ZS_ELIMIT; /* an engine gone wild does not fill keymap and token */
 	if (old && (old->zone_len != zlen || memcmp(old->zone, zone, zlen) != 0 || old->role != l.role ||
 		    strcmp(old->keystore, l.keystore) != 0 || old->algorithm != l.algorithm))
 		return ZS_EPERM; /* no message of the engine changes a line */

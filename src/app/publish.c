@@ -157,11 +157,11 @@ struct pub *publish_prepare(struct store *s, const uint8_t *zone, struct zmeta *
 
 void publish_swap(struct zone *z, struct pub *pub, const struct zmeta *meta, int64_t earliest)
 {
-	struct pub *old = z->net.pub;
+	struct pub *old = z->net.pub; /* its end may unmap and remove a generation */
 	int64_t checked = z->meta.upstream_checked;
 
 	z->net.pub = pub;
-	pub_unref(old);
+	zone_dispose(z, (void (*)(void *))pub_unref, old);
 	z->meta = *meta;
 	z->stored_checked = meta->upstream_checked;
 	if (z->meta.upstream_checked < checked)
@@ -181,4 +181,52 @@ void publish_count_commit(struct engine *e, int64_t us)
 	atomic_fetch_add(&e->count.commit_bucket[i], 1);
 	atomic_fetch_add(&e->count.commits, 1);
 	atomic_fetch_add(&e->count.commit_us, (unsigned long long)us);
+}
+
+struct again_job { struct zone *zone; struct pub *pub; struct zmeta meta; int64_t earliest; int err; };
+
+static void again_timer(void *arg)
+{
+	publish_again(arg);
+}
+
+static void again_done(void *arg)
+{
+	struct again_job *j = arg;
+	struct zone *z = j->zone;
+
+	if (z->state == ZONE_CLOSED) {
+		zone_dispose(z, (void (*)(void *))pub_unref, j->pub);
+	} else if (j->err) {
+		zone_alarm_set(z, ALARM_STORE, "the committed version cannot be read: %s", zs_strerror(j->err));
+		timer_set(z->e->timers, &z->retry_timer, MONO_S(5), again_timer, z);
+	} else {
+		publish_swap(z, j->pub, &j->meta, j->earliest);
+		zone_alarm_clear(z, ALARM_STORE);
+		downstream_notify(z, true);
+	}
+	free(j);
+	zone_job_end(z);
+}
+
+static void again_run(void *arg)
+{
+	struct again_job *j = arg;
+
+	j->pub = publish_prepare(j->zone->store, j->zone->wire, &j->meta, &j->earliest, &j->err);
+	mailbox_post(j->zone->e->home, again_done, j);
+}
+
+void publish_again(struct zone *z)
+{
+	struct again_job *j = calloc(1, sizeof(*j));
+
+	if (j)
+		j->zone = z;
+	zone_job_begin(z);
+	if (!j || pool_post(z->e->workers, POOL_URGENT, again_run, j) != 0) {
+		free(j);
+		timer_set(z->e->timers, &z->retry_timer, MONO_S(5), again_timer, z);
+		zone_job_end(z);
+	}
 }

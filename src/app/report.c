@@ -44,7 +44,7 @@ bool zone_busy(const struct zone *z)
 		return !z->alarm[ALARM_PUBLICATION]; /* else it waits for an order or for secondaries, and says so */
 	if (z->state == ZONE_CLOSED)
 		return false;
-	return z->state != ZONE_IDLE || z->check_again || (z->check_timer.slot && z->check_due.s <= clk_wall().s);
+	return z->state != ZONE_IDLE || z->check_again || (z->check_timer.slot && mono_diff(z->check_timer.at, clk_mono()) <= 0);
 }
 
 unsigned zone_alarms(const struct zone *z)

@@ -298,10 +298,11 @@ static void verify_run(void *arg)
 
 	g->err = verify_items(g);
 	if (!g->err && g->nagain) {
-		if (++g->tries < SIGNING_TRIES && (g->err = resubmit(g)) == 0)
-			return;
-		if (!g->err)
-			g->err = ZS_EBADSIG;
+		int err = ++g->tries < SIGNING_TRIES ? resubmit(g) : ZS_EBADSIG;
+
+		if (!err)
+			return; /* the answer may be there already: g is the client's */
+		g->err = err == ZS_EAGAIN ? ZS_EVAULT : err; /* a full client is no state to retry in */
 	}
 	g->done(g, g->arg);
 }

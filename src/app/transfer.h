@@ -10,6 +10,7 @@
 struct transfer {
 	struct zone *zone;
 	struct xfrin *xfr;
+	struct primary_load *slot;
 	struct extsort *sort;
 	struct intake intake;
 	bool have_soa; uint8_t soa[1024]; uint16_t soa_len; uint32_t soa_ttl; struct soa soa_fields;

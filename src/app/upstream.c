@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/rand.h"
+#include "held.h"
 #include "transfer.h"
 #include "zone.h"
 
@@ -89,13 +90,13 @@ static int64_t expire_left(const struct zone *z, bool *past_soa_expire)
 	return z->conf->expire == EXPIRE_SERVE_FOR ? left + z->conf->expire_serve : INT64_MAX;
 }
 
-/* The first checks after a start are made before a zone counts as expired: check_fails is 0 until one round failed. */
+/* The first checks after a start are made before a zone counts as expired: round_done says so. */
 void upstream_expire_check(void *arg)
 {
 	struct zone *z = arg;
 	bool past;
 	int64_t left = expire_left(z, &past);
-	bool tried = z->check_fails > 0 || z->net.expired;
+	bool tried = z->round_done || z->net.expired;
 
 	if (z->state == ZONE_CLOSED)
 		return;
@@ -122,6 +123,7 @@ static void note_checked(struct zone *z)
 
 void upstream_refreshed(struct zone *z)
 {
+	z->round_done = true;
 	z->meta.upstream_checked = engine_now(z->e).s;
 	z->check_fails = 0;
 	zone_alarm_clear(z, ALARM_UPSTREAM);
@@ -152,29 +154,31 @@ static void next_primary(struct zone *z, const char *why)
 	zone_event(z, EV_FAILED);
 }
 
-/* Is what upstream has to be fetched? */
-static void judge_serial(struct zone *z, const struct soa *soa)
+/* Is a serial to be taken? An order takes any; a policy that shapes versions otherwise takes the same one once more. */
+static bool is_newer(const struct zone *z, uint32_t serial)
 {
 	enum serial_order o;
 
-	if (z->held && z->held_serial == soa->serial && !z->released && !z->force_transfer) {
+	if (!z->have_meta || !z->meta.have_upstream || z->force_transfer)
+		return true;
+	o = serial_cmp(serial, z->meta.upstream_serial);
+	return o == SERIAL_GT || (z->rebuild && o == SERIAL_EQ);
+}
+
+/* Is what upstream has to be fetched? */
+static void judge_serial(struct zone *z, const struct soa *soa)
+{
+	if (z->held && z->held_serial == soa->serial && !zone_release_holds(z, soa->serial) && !z->force_transfer) {
 		zone_event(z, EV_HELD);
-		return;
-	}
-	if (!z->have_meta || !z->meta.have_upstream || z->force_transfer) {
+	} else if (is_newer(z, soa->serial)) {
 		zone_event(z, EV_NEWER);
-		return;
-	}
-	o = serial_cmp(soa->serial, z->meta.upstream_serial);
-	if (o == SERIAL_EQ) {
+	} else if (soa->serial == z->meta.upstream_serial) {
 		zone_event(z, EV_SAME);
-	} else if (o != SERIAL_GT) {
+	} else {
 		char why[128];
 
 		snprintf(why, sizeof(why), "upstream went back: serial %u is not newer than %u", soa->serial, z->meta.upstream_serial);
 		next_primary(z, why);
-	} else {
-		zone_event(z, EV_NEWER);
 	}
 }
 
@@ -216,10 +220,9 @@ void upstream_check(struct zone *z)
 
 void upstream_notified(struct zone *z, bool has_serial, uint32_t serial)
 {
-	if (has_serial && z->have_meta && z->meta.have_upstream && serial_cmp(serial, z->meta.upstream_serial) == SERIAL_EQ) {
-		upstream_refreshed(z);
+	/* a hint only: what we have is not news, but it proves no primary's agreement either (it resets no clock) */
+	if (has_serial && z->have_meta && z->meta.have_upstream && serial_cmp(serial, z->meta.upstream_serial) == SERIAL_EQ)
 		return;
-	}
 	zone_event(z, EV_CHECK);
 }
 
@@ -257,31 +260,34 @@ static void load_drop(struct engine *e, struct primary_load *l)
 	}
 }
 
-/* Takes a slot, or says no. */
+/* Takes a slot, or says no. It is handed to the transfer that upstream_transfer() starts. */
 static bool slot_take(struct zone *z)
 {
 	const struct conf *c = z->e->setup->conf;
 	struct primary_load *l = load_of(z->e, primary(z)->name);
 
-	if (!l || z->e->transfers_running >= c->transfers_in || l->running >= c->transfers_per_primary)
+	if (!l || z->e->transfers_running >= c->transfers_in || l->running >= c->transfers_per_primary) {
+		if (l && l->running == 0)
+			load_drop(z->e, l);
 		return false;
+	}
 	l->running++;
 	z->e->transfers_running++;
 	z->slot = l;
 	return true;
 }
 
-static void slot_give(struct zone *z)
+static void slot_give(struct engine *e, struct primary_load **slot)
 {
-	struct primary_load *l = z->slot;
+	struct primary_load *l = *slot;
 
 	if (!l)
 		return;
-	z->slot = NULL;
-	z->e->transfers_running--;
+	*slot = NULL;
+	e->transfers_running--;
 	if (--l->running == 0)
-		load_drop(z->e, l);
-	engine_transfer_slot(z->e);
+		load_drop(e, l);
+	engine_transfer_slot(e);
 }
 
 static void dequeue(struct zone *z)
@@ -311,7 +317,7 @@ void upstream_queue(struct zone *z)
 
 #define QUEUE_LOOK 256 /* how far behind the head another primary's zone is looked for */
 
-void engine_transfer_slot(struct engine *e)
+static void queue_pass(struct engine *e)
 {
 	struct zone *next;
 	unsigned looked = 0;
@@ -324,6 +330,20 @@ void engine_transfer_slot(struct engine *e)
 		zone_event(z, EV_SLOT);
 		next = e->queue; /* the event may have changed the queue */
 	}
+}
+
+/* A transfer that cannot start gives its slot back from inside the event: that is another pass, not another depth. */
+void engine_transfer_slot(struct engine *e)
+{
+	e->slots_again = true;
+	if (e->in_slots)
+		return;
+	e->in_slots = true;
+	while (e->slots_again) {
+		e->slots_again = false;
+		queue_pass(e);
+	}
+	e->in_slots = false;
 }
 
 static int on_first_soa(struct transfer *t, const struct rr *rr)
@@ -359,12 +379,27 @@ static int on_rr(void *ctx, const struct rr *rr)
 	}
 }
 
+/* The same gigabytes are not fetched again until serial, config or an order changes. */
+static void over_limit(struct zone *z, const char *why)
+{
+	struct held h = { .set = z->transfer->have_soa, .serial = z->transfer->soa_fields.serial, .conf = held_conf(z->conf) };
+
+	snprintf(h.reason, sizeof(h.reason), "over limits: %s", why);
+	zone_alarm_set(z, ALARM_HELD, "serial %u is held: %s", h.serial, h.reason);
+	held_set(z, &h);
+	zone_event(z, EV_HELD);
+}
+
 static void xfr_failed(struct zone *z, const struct xfrin_result *r, const struct intake *in)
 {
 	const char *why = in->discard ? intake_reason_text(in->discard) : r->text[0] ? r->text : zs_strerror(r->result);
 
 	atomic_fetch_add(&z->count.xfr_in_failed, 1);
 	atomic_fetch_add(&z->e->count.xfr[0][0][1], 1);
+	if (in->discard == IR_RECORDS_LIMIT || in->discard == IR_BYTES_LIMIT || r->result == ZS_ELIMIT) {
+		over_limit(z, why);
+		return;
+	}
 	zone_alarm_set(z, ALARM_UPSTREAM, "transfer from %s failed, nothing of it is taken: %s", primary(z)->name, why);
 	z->primary = (z->primary + 1) % (unsigned)z->conf->nupstream;
 	z->primary_failed = true;
@@ -372,11 +407,6 @@ static void xfr_failed(struct zone *z, const struct xfrin_result *r, const struc
 }
 
 /* Primaries behind one address need not agree: what came is judged by its own serial, not by the SOA answer's. */
-static bool is_newer(const struct zone *z, uint32_t serial)
-{
-	return !z->have_meta || !z->meta.have_upstream || z->force_transfer || serial_cmp(serial, z->meta.upstream_serial) == SERIAL_GT;
-}
-
 static void xfr_stale(struct zone *z, uint32_t serial)
 {
 	transfer_free(z->transfer);
@@ -398,7 +428,7 @@ static void on_done(void *ctx, const struct xfrin_result *r)
 	struct zone *z = t->zone;
 
 	t->xfr = NULL;
-	slot_give(z);
+	slot_give(z->e, &t->slot);
 	if (z->transfer != t) { /* cancelled meanwhile */
 		transfer_free(t);
 		zone_job_end(z);
@@ -413,7 +443,6 @@ static void on_done(void *ctx, const struct xfrin_result *r)
 		atomic_fetch_add(&z->e->count.xfr[0][0][0], 1);
 		log_msg(LL_INFO, "xfr-in", z->name, "event=received from=%s serial=%u records=%llu octets=%llu ms=%lld", t->from,
 			t->soa_fields.serial, (unsigned long long)r->records, (unsigned long long)r->octets, (long long)(r->us / 1000));
-		z->force_transfer = false;
 		zone_event(z, EV_RECEIVED);
 	}
 	zone_job_end(z);
@@ -451,11 +480,13 @@ void upstream_transfer(struct zone *z)
 
 	z->transfer = transfer_new(z);
 	if (z->transfer) {
+		z->transfer->slot = z->slot;
+		z->slot = NULL;
 		net_addr_text(&from.addr, z->transfer->from);
 		z->transfer->xfr = xfrin_start(z->e->ev, z->e->workers, z->e->home, &from, z->wire, NULL, 0, &lim, &xfr_ops, z->transfer);
 	}
 	if (!z->transfer || !z->transfer->xfr) {
-		slot_give(z);
+		slot_give(z->e, z->transfer ? &z->transfer->slot : &z->slot);
 		zone_alarm_set(z, ALARM_UPSTREAM, "transfer cannot be started: out of memory or disk");
 		zone_event(z, EV_FAILED);
 		return;

@@ -172,6 +172,7 @@ void verb_zone_retransfer(struct ctl *c)
 /* RULES 5: the next input at that serial or newer, once, within an hour. In GUARD it is the publication that is ordered. */
 static void release(struct zone *z, json_t *serial)
 {
+	engine_clock_accept(z->e);
 	z->released = true;
 	z->release_any = serial == NULL;
 	z->release_serial = (uint32_t)json_integer_value(serial);

@@ -38,6 +38,7 @@ struct version_job {
 	int64_t earliest;
 	uint64_t version;
 	bool nothing_due;
+	atomic_bool cancelled, submitted;
 	int err;
 };
 
@@ -64,7 +65,7 @@ void version_schedule(struct zone *z)
 {
 	int64_t due;
 
-	if (z->state == ZONE_CLOSED || z->version_job || !z->have_meta || !z->meta.is_signed || !zone_is_signed_policy(z))
+	if (z->state == ZONE_CLOSED || z->version_job || !z->have_meta || !z->meta.is_signed)
 		return;
 	due = z->earliest_expiry - z->conf->policy->refresh - clk_wall().s;
 	if (z->sign_fails) {
@@ -167,6 +168,7 @@ static void sent(struct signing *g, void *arg)
 
 static int submit(struct version_job *j)
 {
+	atomic_store(&j->submitted, true); /* from here on a cancel finds the batch, or the mark is seen before */
 	return signing_submit(j->group, j->vault, SIGN_ROUTINE, sent, j);
 }
 
@@ -197,8 +199,15 @@ static void collect(void *arg)
 		view_park(j->view);
 	snap_unref(j->base);
 	j->base = NULL;
-	if (!j->err && !j->nothing_due && !(j->err = submit(j)))
-		return;
+	if (!j->err && !j->nothing_due && atomic_load(&j->cancelled))
+		j->err = ZS_ECANCEL;
+	if (!j->err && !j->nothing_due) {
+		int err = submit(j);
+
+		if (!err)
+			return; /* j is others' from here on */
+		j->err = err;
+	}
 	mailbox_post(j->e->home, version_sent, j);
 }
 
@@ -308,6 +317,8 @@ static void version_end(struct version_job *j, bool ok)
 	struct zone *z = j->zone;
 
 	z->version_job = NULL;
+	if (z->state == ZONE_CLOSED)
+		timer_stop(z->e->timers, &z->retry_timer);
 	z->sign_fails = ok ? 0 : z->sign_fails + 1;
 	version_free(j);
 	version_schedule(z);
@@ -333,7 +344,7 @@ static void version_failed(struct version_job *j)
 
 		zone_alarm_set(z, disk ? ALARM_STORE : ALARM_SIGNING, "signatures cannot be refreshed: %s", zs_strerror(j->err));
 		if (j->err == ZS_EIO || j->err == ZS_ECRC) { /* this generation takes no commit any more: the next one is built */
-			z->force_transfer = true;
+			z->rebuild = true;
 			upstream_schedule(z, 0);
 		}
 	}
@@ -346,6 +357,10 @@ static void version_done(void *arg)
 	struct zone *z = j->zone;
 
 	z->committing = false;
+	if (j->err && j->version) { /* committed, but not readable just now */
+		downstream_raise_floor(z, j->serial, "committed");
+		publish_again(z);
+	}
 	if (j->err) {
 		version_failed(j);
 		return;
@@ -387,13 +402,12 @@ static void version_sent(void *arg)
 		j->err = ZS_ESTALE; /* a new generation is taking over */
 	if (!j->err) {
 		z->committing = true;
-		if (pool_post(j->e->workers, POOL_URGENT, commit, j) != 0) {
-			z->committing = false;
-			j->err = ZS_ENOMEM;
-		}
+		if (pool_post(j->e->workers, POOL_URGENT, commit, j) == 0)
+			return; /* j is the worker's from here on, its err too */
+		z->committing = false;
+		j->err = ZS_ENOMEM;
 	}
-	if (j->err)
-		version_failed(j);
+	version_failed(j);
 }
 
 static struct version_job *version_new(struct zone *z)
@@ -411,10 +425,14 @@ static struct version_job *version_new(struct zone *z)
 	j->keys = z->keys;
 	j->now = clk_wall();
 	j->serial = downstream_next_serial(z, z->meta.upstream_serial);
-	j->vault = engine_keystore(z->e, j->pol.keystore);
+	j->vault = keying_vault(z->e, &j->keys, &j->pol);
 	signer_init(&j->signer, z->wire, &j->keys, &j->pol, j->now, seed, false);
 	gating_init(&j->gating, z, &j->keys, &j->pol, j->now);
-	/* the chain is the stored one, whatever the policy says by now */
+	/* chain and DNSKEY are the stored ones, whatever the policy says by now */
+	j->gating.p.unsigned_zone = false;
+	for (size_t i = 0; z->net.pub && i < z->net.pub->nset; i++)
+		if (z->net.pub->set[i].type == T_DNSKEY)
+			j->gating.p.dnskey_ttl = z->net.pub->set[i].ttl;
 	j->gating.p.nsec3 = z->meta.denial == DENIAL_NSEC3;
 	j->gating.p.opt_out = z->meta.opt_out;
 	j->gating.p.nsec3_set = z->meta.nsec3_set;
@@ -454,12 +472,22 @@ void version_start(struct zone *z)
 	}
 }
 
+/* Comes again until the job is back: between the mark and the submission there is a moment in which neither is seen. */
+static void cancel_timer(void *arg)
+{
+	version_cancel(arg);
+}
+
 void version_cancel(struct zone *z)
 {
 	struct version_job *j = z->version_job;
 
-	if (j && j->group && !z->committing && j->vault)
+	if (!j || z->committing)
+		return;
+	atomic_store(&j->cancelled, true);
+	if (atomic_load(&j->submitted) && j->vault)
 		vclient_cancel(j->vault, &j->group->batch);
+	timer_set(z->e->timers, &z->retry_timer, MONO_MS(50), cancel_timer, z);
 }
 
 /* --- the time of the last good check -------------------------------------------------------------------------- */

@@ -9,9 +9,12 @@
 #include <string.h>
 #include "base/err.h"
 #include "base/log.h"
+#include "held.h"
 #include "policyprint.h"
 #include "transfer.h"
 #include "zone.h"
+
+#define RELEASE_VALID_S 3600
 
 static const char *const state_names[] = {
 #define X(name, text) text,
@@ -74,20 +77,20 @@ void zone_alarm_clear(struct zone *z, enum zone_alarm a)
 /* --- actions of the table -------------------------------------------------------------------------------- */
 
 /* A policy that shapes a version otherwise than the stored one: upstream is taken anew for it, whatever its serial. */
-static void compare_policy(struct zone *z)
+void zone_compare_policy(struct zone *z)
 {
 	char want[sizeof(z->meta.content_policy)];
 
 	policy_print(z->conf->policy, want, sizeof(want));
 	if (z->have_meta && strcmp(want, z->meta.content_policy) != 0)
-		z->force_transfer = true;
+		z->rebuild = true;
 }
 
 /* The store is read: what is stored is served already. Now upstream, secondaries and signatures get their turn. */
 static void act_opened(struct zone *z)
 {
 	z->opening = false;
-	compare_policy(z);
+	zone_compare_policy(z);
 	downstream_conf(z);
 	downstream_guard_start(z);
 	upstream_expire_check(z);
@@ -100,14 +103,17 @@ static void act_failed(struct zone *z)
 	transfer_free(z->transfer);
 	z->transfer = NULL;
 	z->check_fails++;
+	z->round_done = true;
 	upstream_schedule(z, -1);
 }
 
 static void act_held(struct zone *z)
 {
+	z->force_transfer = false;
 	transfer_free(z->transfer);
 	z->transfer = NULL;
 	z->check_fails = 0;
+	z->round_done = true;
 	upstream_schedule(z, -2);
 }
 
@@ -124,8 +130,12 @@ static void act_published(struct zone *z)
 	z->check_fails = 0;
 	zone_alarm_clear(z, ALARM_HELD);
 	zone_alarm_clear(z, ALARM_VETO);
-	zone_alarm_clear(z, ALARM_PUBLICATION);
-	upstream_refreshed(z);
+	zone_alarm_clear(z, ALARM_STORE);
+	z->round_done = true;
+	zone_alarm_clear(z, ALARM_UPSTREAM);
+	zone_compare_policy(z);
+	upstream_expire_check(z);
+	upstream_schedule(z, z->rebuild ? 0 : -2);
 }
 
 static void act_close(struct zone *z)
@@ -141,7 +151,6 @@ static void act_close(struct zone *z)
 	timer_stop(z->e->timers, &z->check_timer);
 	timer_stop(z->e->timers, &z->expire_timer);
 	timer_stop(z->e->timers, &z->sign_timer);
-	timer_stop(z->e->timers, &z->retry_timer);
 	timer_stop(z->e->timers, &z->watch_timer);
 	timer_stop(z->e->timers, &z->guard_timer);
 }
@@ -174,7 +183,7 @@ static const struct transition table[ZONE_STATE_COUNT][ZONE_EVENT_COUNT] = {
 			 [EV_CLOSE] = GO(CLOSED, act_close) },
 	[ZONE_GUARD] = { [EV_REDO] = GO(BUILD, build_redo), [EV_HELD] = GO(IDLE, act_held),
 		        [EV_PUBLISHED] = GO(IDLE, act_published), [EV_FAILED] = GO(IDLE, act_failed),
-			 [EV_CHECK] = GO(GUARD, act_check_later), [EV_CLOSE] = GO(CLOSED, act_close) },
+			 [EV_CHECK] = GO(GUARD, build_supersede), [EV_CLOSE] = GO(CLOSED, act_close) },
 };
 
 /* The one place where a zone's state changes. */
@@ -204,6 +213,8 @@ void zone_event(struct zone *z, enum zone_event ev)
 
 static void zone_free(struct zone *z)
 {
+	if (z->closing)
+		z->e->zombies--;
 	pub_unref(z->net.pub);
 	for (size_t i = 0; i < z->nsec; i++) {
 		dnsq_cancel(z->sec[i].probe);
@@ -220,6 +231,49 @@ static void zone_free(struct zone *z)
 void zone_job_begin(struct zone *z)
 {
 	z->jobs++;
+}
+
+/* `zone release` passes the next input at that serial or newer, once, within an hour. */
+bool zone_release_holds(const struct zone *z, uint32_t serial)
+{
+	enum serial_order o = z->release_any ? SERIAL_EQ : serial_cmp(serial, z->release_serial);
+
+	return z->released && clk_wall().s - z->released_at.s <= RELEASE_VALID_S && (o == SERIAL_EQ || o == SERIAL_GT);
+}
+
+struct dispose { struct zone *zone; void (*fn)(void *); void *arg; };
+
+static void dispose_done(void *arg)
+{
+	struct dispose *d = arg;
+	struct zone *z = d->zone;
+
+	free(d);
+	zone_job_end(z);
+}
+
+static void dispose_run(void *arg)
+{
+	struct dispose *d = arg;
+
+	d->fn(d->arg);
+	mailbox_post(d->zone->e->home, dispose_done, d);
+}
+
+void zone_dispose(struct zone *z, void (*fn)(void *), void *arg)
+{
+	struct dispose *d = arg ? malloc(sizeof(*d)) : NULL;
+
+	if (d) {
+		*d = (struct dispose){ .zone = z, .fn = fn, .arg = arg };
+		zone_job_begin(z);
+		if (pool_post(z->e->workers, POOL_LOW, dispose_run, d) == 0)
+			return;
+		free(d);
+		z->jobs--;
+	}
+	if (arg)
+		fn(arg);
 }
 
 void zone_job_end(struct zone *z)
@@ -273,13 +327,13 @@ void zone_reconf(struct zone *z, struct setup *s, const struct conf_zone *c)
 		return;
 	downstream_conf(z);
 	if (z->held) { /* a changed config is a reason to look at a held input again */
-		z->held = false;
+		held_set(z, &(struct held){ .set = false });
 		zone_alarm_clear(z, ALARM_HELD);
 	}
-	if (z->state == ZONE_CHECKING || z->state == ZONE_TRANSFER)
+	if (z->state == ZONE_CHECKING || z->state == ZONE_QUEUED || z->state == ZONE_TRANSFER)
 		zone_event(z, EV_FAILED);
 	z->check_fails = 0;
-	compare_policy(z);
+	zone_compare_policy(z);
 	version_schedule(z);
 	upstream_schedule(z, 0);
 }
@@ -290,6 +344,7 @@ void zone_close(struct zone *z)
 	z->closing = true;
 	zone_event(z, EV_CLOSE);
 	z->gone = true;
+	z->e->zombies++;
 	zone_job_begin(z);
 	zone_job_end(z);
 }

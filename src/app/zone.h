@@ -114,15 +114,18 @@ struct zone {
 	struct timer check_timer, expire_timer, sign_timer, retry_timer, watch_timer, guard_timer;
 	struct dnsq *query;
 	unsigned primary, tried;            /* index into conf->upstream, how many failed in this round */
+	bool round_done;                    /* a round over the primaries has ended since the start */
 	bool primary_failed;                /* its transfer failed: the next round begins behind it */
 	unsigned check_fails;
-	bool check_again, force_transfer;   /* a NOTIFY came meanwhile; retransfer ordered */
+	bool check_again;                   /* a NOTIFY came meanwhile */
+	bool force_transfer;                /* `zone retransfer`: whatever upstream has is taken */
+	bool rebuild;                       /* the policy shapes a version otherwise than the stored one, or its file is retired */
 	wall_t check_due;
 	int64_t stored_checked;             /* meta.upstream_checked as it is on disk */
 	struct transfer *transfer;
-	struct primary_load *slot;          /* transfer slot that is held */
+	struct primary_load *slot;          /* transfer slot on its way to a transfer */
 	bool queued; struct zone *queue_next;
-	bool held; uint32_t held_serial;    /* src/app/held.h */
+	bool held, held_busy, held_dirty; uint32_t held_serial; char held_reason[512]; /* src/app/held.h */
 	bool released; uint32_t release_serial; bool release_any; wall_t released_at; /* `zone release` */
 
 	/* work */
@@ -130,13 +133,15 @@ struct zone {
 	struct version_job *version_job;
 	bool committing;                    /* a version is in its transaction: no generation may move meanwhile */
 	bool opening;
+	unsigned collisions;                /* of key tags, in a row */
 	unsigned gen_wait;                  /* GENERATE calls under way */
 	unsigned sign_fails;
 
 	/* downstream */
 	struct secondary *sec; size_t nsec;
 	uint32_t floor; bool have_floor;    /* highest serial that must be exceeded */
-	bool guard_open;                    /* the first new version may go out */
+	bool guard_open, signed_open;       /* the first new version, the first signed one may go out */
+	bool signed_wait;                   /* the DNSKEY part has begun: guard_since is its beginning */
 	wall_t guard_since;
 	bool guard_alarmed;
 	bool publish_ordered;               /* zone release for the first-publication guard */
@@ -159,6 +164,9 @@ void zone_alarm_clear(struct zone *z, enum zone_alarm a);
 void zone_job_begin(struct zone *z);
 void zone_job_end(struct zone *z);   /* loop; may free the zone: touch nothing after it */
 bool zone_is_signed_policy(const struct zone *z);
+bool zone_release_holds(const struct zone *z, uint32_t serial); /* `zone release` passes this serial: once, within an hour */
+void zone_dispose(struct zone *z, void (*fn)(void *), void *arg); /* disk work on the way out: a worker calls fn(arg) */
+void zone_compare_policy(struct zone *z);
 
 /* open.c */
 void zone_open_start(struct zone *z);
@@ -174,12 +182,14 @@ void upstream_expire_check(void *zone);                   /* timer: past SOA exp
 void upstream_refreshed(struct zone *z);                  /* a primary agrees with the stored serial */
 
 /* keying.c */
+struct vclient *keying_vault(struct engine *e, const struct keyset *ks, const struct policy *p); /* where the active keys are */
 void keying_run(struct zone *z);     /* steps until keys are usable: EV_KEYS_DONE or EV_FAILED */
 int keystate_save(struct store *s, const struct keyset *ks);  /* worker: durable text */
 
 /* build.c */
 void build_start(struct zone *z, struct transfer *t);     /* takes the transfer's sorted input */
 void build_publish_try(struct zone *z);                   /* GUARD: may it go out now? */
+void build_supersede(struct zone *z);                     /* GUARD: something newer may be there, the candidate makes room */
 void build_redo(struct zone *z);                          /* another serial: SOA and gate once more */
 void build_cancel(struct zone *z);
 
@@ -190,6 +200,7 @@ void version_cancel(struct zone *z);
 void version_note_checked(struct zone *z);                /* the time of the last good check becomes durable */
 
 /* publish.c */
+void publish_again(struct zone *z);  /* a committed version could not be read: tried until it can */
 struct pub *publish_prepare(struct store *s, const uint8_t *zone, struct zmeta *meta, int64_t *earliest, int *err); /* worker */
 void publish_count_commit(struct engine *e, int64_t us);      /* any thread */
 /* Loop: swaps the pub in, schedules NOTIFY and timers. */

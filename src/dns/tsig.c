@@ -9,6 +9,7 @@
  * One struct tsig goes one way: a client signs a query and verifies the answer's messages; a server
  * verifies a query and signs the answer's. After an error it is done for.
  */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,7 @@
 #define SECRET_MAX 512
 
 struct tsig_key {
+	atomic_int refs;              /* the owner's, and one of each exchange: a reload does not pull it away */
 	knot_tsig_key_t knot;
 	uint8_t name[NAME_MAX_WIRE];
 	uint8_t alg[NAME_MAX_WIRE];
@@ -86,6 +88,7 @@ int tsig_key_new(const char *name, const char *algorithm, const uint8_t *secret,
 		free(k);
 		return ZS_EINVAL;
 	}
+	k->refs = 1;
 	name_copy_lower(k->name, wire);
 	text_b64(b64, secret, len);
 	err = knot_tsig_key_init(&k->knot, algorithm, name_to_text(k->name, text), b64);
@@ -100,7 +103,7 @@ int tsig_key_new(const char *name, const char *algorithm, const uint8_t *secret,
 
 void tsig_key_free(struct tsig_key *k)
 {
-	if (k == NULL)
+	if (k == NULL || atomic_fetch_sub(&k->refs, 1) > 1)
 		return;
 	if (k->knot.secret.data != NULL)
 		explicit_bzero(k->knot.secret.data, k->knot.secret.size);
@@ -122,8 +125,10 @@ struct tsig *tsig_new(const struct tsig_key *key)
 {
 	struct tsig *t = calloc(1, sizeof(*t));
 
-	if (t != NULL)
+	if (t != NULL) {
 		t->key = key;
+		atomic_fetch_add(&((struct tsig_key *)(uintptr_t)key)->refs, 1);
+	}
 	return t;
 }
 
@@ -131,6 +136,7 @@ void tsig_free(struct tsig *t)
 {
 	if (t == NULL)
 		return;
+	tsig_key_free((struct tsig_key *)(uintptr_t)t->key);
 	free(t->pending);
 	free(t);
 }

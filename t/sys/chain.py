@@ -66,7 +66,7 @@ def records(path):
             if rtype in ("RRSIG", "DNSKEY"):  # base64 may come in pieces
                 head = rdata.split(None, 8 if rtype == "RRSIG" else 3)
                 rdata = " ".join(head[:-1] + ["".join(head[-1].split())])
-            out.append((owner, int(ttl), rtype, rdata))
+            out.append((owner, int(ttl), rtype, rdata.lower() if rdata.startswith("\\#") else rdata))
     return out
 
 

@@ -118,7 +118,8 @@ class Raw:
         while not self._stop.is_set():
             try:
                 query, who = s.recvfrom(4096)
-                s.sendto(next(self._messages(query)), who)
+                if len(query) > 12:  # shutdown() wakes with nothing
+                    s.sendto(next(self._messages(query)), who)
             except OSError:
                 return
 

@@ -40,11 +40,12 @@ def sign_real(rig, zone, text, secondary="nsd", denial="nsec3", skip=(), **more)
 
 
 def test_root(rig):
-    sign_real(rig, ".", data("root/base.zone.xz"), denial="nsec")
+    """With TSIG: NSD signs one message in a hundred of the many that this takes."""
+    sign_real(rig, ".", data("root/base.zone.xz"), denial="nsec", tsig=harness.Tsig())
 
 
 def test_is_a_dev(rig):
-    sign_real(rig, "is-a.dev.", data("is-a-dev/base.zone.xz"), secondary="knot")
+    sign_real(rig, "is-a.dev.", data("is-a-dev/base.zone.xz"), primary="bind", secondary="knot", tsig=harness.Tsig(algorithm="hmac-sha512"))
 
 
 @pytest.mark.parametrize("zone", sorted(NEO))
