@@ -9,6 +9,7 @@
 #include <string.h>
 #include "base/err.h"
 #include "base/log.h"
+#include "faultmark.h"
 #include "base/rand.h"
 #include "build.h"
 #include "held.h"
@@ -180,7 +181,7 @@ static void start_gate(struct build_job *b)
 	gate_free(b->gate);
 	b->gating.p.one_in = VERIFIED_ONE_IN;
 	b->gate = gate_new(&b->gating.p);
-	if (!b->gate || gating_whole(b->e, b->gate, b->out, gate_done, b) != 0) {
+	if (!b->gate || gating_whole(b->zone, b->gate, b->out, gate_done, b) != 0) {
 		b->in_gate = false;
 		b->err = ZS_ENOMEM;
 		build_failed(b);
@@ -250,6 +251,7 @@ static void build_prepare(void *arg)
 	struct build_job *b = arg;
 	struct store *s = b->zone->store;
 
+	fault_zone(b->zone->wire);
 	b->err = build_input_open(b);
 	if (!b->err)
 		b->err = build_new(s, &b->out);
@@ -437,6 +439,7 @@ static void publish_run(void *arg)
 	uint64_t live = 0;
 	mono_t began = clk_mono();
 
+	fault_zone(z->wire);
 	if (!b->keys.have_ceiling || serial_cmp(b->serial, b->keys.serial_ceiling) == SERIAL_GT) {
 		b->keys.have_ceiling = true;
 		b->keys.serial_ceiling = b->serial + CEILING_STEP;

@@ -55,7 +55,7 @@ struct build_job {
 	unsigned inflight;
 	struct signing *head, **tail;
 	size_t ngroups;
-	bool source_ended;
+	bool source_ended, bad_signatures;
 	enum build_stage stage;
 	atomic_bool cancelled;
 	int err;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include "base/err.h"
 #include "base/log.h"
+#include "faultmark.h"
 #include "build.h"
 
 #define PIPE_GROUPS 12
@@ -72,14 +73,19 @@ static int write_item(struct build_job *b, struct signing_item *it, struct wr *w
 static int write_group(struct build_job *b, struct signing *g)
 {
 	struct wr w = wr_growing(TBS_MAX * 2);
-	int err = g->err;
+	/* What did verify is kept for the next try (as donor), however much of the group did not: with one bad member among
+	 * several HSMs every try then gets closer. */
+	bool bad = g->err == ZS_EBADSIG && b->stage != STAGE_SOA;
+	int err = bad ? 0 : g->err;
+
+	b->bad_signatures |= bad;
 
 	for (struct signing_item *it = g->head; !err && it; it = it->next) {
 		int64_t inception = it->set.nsig ? sign_latest_inception(it->set.sig, it->set.nsig, b->now.s) : 0;
 
 		if (inception > b->meta.last_inception)
 			b->meta.last_inception = inception;
-		err = b->stage == STAGE_SOA ? 0 : write_item(b, it, &w);
+		err = b->stage == STAGE_SOA || !it->val ? 0 : write_item(b, it, &w);
 	}
 	if (!err && b->stage == STAGE_SOA)
 		err = build_soa_write(b, g);
@@ -204,6 +210,8 @@ static int next_stage(struct build_job *b)
 {
 	int err;
 
+	if (b->bad_signatures)
+		return ZS_EBADSIG;
 	switch (b->stage) {
 	case STAGE_RECORDS:
 		b->stage = b->pol.unsigned_zone ? STAGE_CONTENT_DONE : STAGE_DENIAL;
@@ -276,6 +284,7 @@ void build_advance(void *arg)
 	struct build_job *b = arg;
 	bool more = true, over = false;
 
+	fault_zone(b->zone->wire);
 	while (more) {
 		if (!b->err)
 			work(b);

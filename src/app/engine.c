@@ -16,6 +16,7 @@
 #include "base/rand.h"
 #include "control.h"
 #include "engine.h"
+#include "faultmark.h"
 #include "http.h"
 #include "ipc.h"
 #include "setup.h"
@@ -521,6 +522,14 @@ static void parent_frame(struct engine *e, struct frame *f)
 		break;
 	case IPC_REOPEN:
 		log_reopen();
+		break;
+	case IPC_PAGE:
+		if (f->nfds == 1 && fault_attach(f->fds[0]) == 0)
+			f->nfds = 0;
+		break;
+	case IPC_QUARANTINE:
+		if (f->len == 8 && e->nquarantine < FAULT_MARKS)
+			e->quarantine[e->nquarantine++] = be64(f->data);
 		break;
 	case IPC_QUIT:
 		engine_quit(e);

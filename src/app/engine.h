@@ -79,6 +79,7 @@ struct engine {
 	struct wr bundle;               /* parts of a config on its way */
 	struct parent_call *calls;
 	uint64_t next_call;
+	uint64_t quarantine[64]; unsigned nquarantine; /* fault_id() of zones to be left alone */
 	unsigned transfers_running;
 	bool in_slots, slots_again;     /* engine_transfer_slot() is under way; slots came free meanwhile */
 	unsigned zombies;               /* removed zones whose jobs are not back */

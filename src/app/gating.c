@@ -5,6 +5,7 @@
 #include <string.h>
 #include "base/err.h"
 #include "base/log.h"
+#include "faultmark.h"
 #include "gating.h"
 
 #define PARTS_MAX 256
@@ -85,6 +86,7 @@ void gating_bad_signature(struct zone *z)
 
 struct gating_run {
 	struct engine *e;
+	const uint8_t *wire;
 	struct gate *g;
 	struct build *b;
 	struct gate_part part[PARTS_MAX];
@@ -107,6 +109,7 @@ static void run_part(void *arg)
 	struct kv *kv = NULL;
 	int i = atomic_fetch_add(&r->next, 1), err = build_kv(r->b, &kv), none = 0;
 
+	fault_zone(r->wire);
 	if (!err)
 		err = gate_segment(r->g, kv, &r->part[i]);
 	kv_close(kv);
@@ -141,18 +144,19 @@ static void run_split(void *arg)
 			run_part(r);
 }
 
-int gating_whole(struct engine *e, struct gate *g, struct build *b, void (*done)(void *, int), void *arg)
+int gating_whole(struct zone *z, struct gate *g, struct build *b, void (*done)(void *, int), void *arg)
 {
 	struct gating_run *r = calloc(1, sizeof(*r));
 
 	if (!r)
 		return ZS_ENOMEM;
-	r->e = e;
+	r->e = z->e;
+	r->wire = z->wire;
 	r->g = g;
 	r->b = b;
 	r->done = done;
 	r->arg = arg;
-	if (pool_post(e->workers, POOL_NORMAL, run_split, r) != 0) {
+	if (pool_post(z->e->workers, POOL_NORMAL, run_split, r) != 0) {
 		free(r);
 		return ZS_ENOMEM;
 	}

@@ -29,6 +29,6 @@ void gating_bad_signature(struct zone *z);
 
 /* A whole-zone run, cut into parts that workers check side by side; done is called on the loop. */
 struct gating_run;
-int gating_whole(struct engine *e, struct gate *g, struct build *b, void (*done)(void *arg, int err), void *arg);
+int gating_whole(struct zone *z, struct gate *g, struct build *b, void (*done)(void *arg, int err), void *arg);
 
 #endif

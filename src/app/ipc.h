@@ -20,6 +20,8 @@ enum ipc_type {
 	IPC_RELOADED,     /* u64 request, u8 ok, text: errors and warnings */
 	IPC_HSM,          /* u64 request, u32 -result, text */
 	IPC_REOPEN,       /* open log files anew */
+	IPC_PAGE,         /* fd: the page for fault marks (faultmark.h) */
+	IPC_QUARANTINE,   /* u64 zone: two faults within an hour, leave it alone */
 	IPC_QUIT,
 	/* engine -> parent */
 	IPC_READY = 64,   /* config loaded, sockets taken */

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "faultmark.h"
 #include "dns/schema.h"
 #include "held.h"
 #include "zone.h"
@@ -71,6 +72,7 @@ static void open_run(void *arg)
 	struct open_job *j = arg;
 	struct zone *z = j->zone;
 
+	fault_zone(z->wire);
 	j->err = store_open(z->e->dir, z->wire, &j->store, &j->health);
 	if (!j->err) {
 		read_keystate(j);

@@ -33,6 +33,40 @@ void parent_tell(struct parent *p, uint8_t type, const void *data, size_t len, c
 		frame_flush(p->engine);
 }
 
+static void send_page(struct parent *p)
+{
+	int fd = -1;
+
+	fault_page_free(p->page);
+	p->page = fault_page_new(&fd);
+	if (!p->page)
+		return;
+	parent_tell(p, IPC_PAGE, NULL, 0, &fd, 1);
+	close(fd);
+}
+
+static void send_quarantine(struct parent *p)
+{
+	for (unsigned i = 0; i < p->nquarantine; i++) {
+		uint8_t id[8];
+
+		put_be64(id, p->quarantine[i]);
+		parent_tell(p, IPC_QUARANTINE, id, sizeof(id), NULL, 0);
+	}
+	p->nquarantine = 0; /* lifted by a new serial or an order: a later engine starts without */
+}
+
+/* The zone that faulted twice within an hour is left alone by the next engine. */
+static void note_fault(struct parent *p)
+{
+	uint64_t zone;
+
+	if (!fault_collect(p->page, &p->faults, clk_mono(), &zone) || p->nquarantine == FAULT_MARKS)
+		return;
+	log_msg(LL_ERR, "parent", NULL, "event=quarantine: the same zone brought the engine down twice within an hour");
+	p->quarantine[p->nquarantine++] = zone;
+}
+
 static void engine_start(struct parent *p)
 {
 	struct child_user user;
@@ -54,6 +88,8 @@ static void engine_start(struct parent *p)
 		kill(p->engine_pid, SIGKILL);
 		return;
 	}
+	send_page(p);
+	send_quarantine(p);
 	parent_send_all(p);
 }
 
@@ -66,6 +102,8 @@ static void engine_died(struct parent *p, int status)
 	p->engine_pid = 0;
 	p->engine_ready = false;
 	parent_pending_forget(p);
+	if (WIFSIGNALED(status))
+		note_fault(p);
 	if (p->stopping)
 		return;
 	log_msg(LL_ERR, "parent", NULL, "engine ended (%s %d), restart in %lld s", WIFSIGNALED(status) ? "signal" : "status",
@@ -266,6 +304,7 @@ static void parent_close(struct parent *p)
 		close(p->lock_fd);
 	free(p->dns_fd);
 	free(p->stats_fd);
+	fault_page_free(p->page);
 	keymap_free(&p->keymap);
 	free(p->keymap_path);
 	conf_free(p->conf);

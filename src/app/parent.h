@@ -11,6 +11,7 @@
 #include "app/conf.h"
 #include "base/frame.h"
 #include "child.h"
+#include "faultmark.h"
 #include "vault/keymap.h"
 #include "vault/manage.h"
 
@@ -46,6 +47,9 @@ struct parent {
 	struct backoff engine_backoff;
 	mono_t engine_restart_at;
 	bool engine_ready;
+	struct fault_page *page;
+	struct fault_log faults;
+	uint64_t quarantine[FAULT_MARKS]; unsigned nquarantine; /* told to every new engine */
 	struct pvault **vault;  /* each on its own: vmanage holds a pointer to it */
 	size_t nvault;
 	int *dns_fd;

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <libgen.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,12 +131,25 @@ static struct net_addr net_of(const struct conf_addr *a)
 	return n;
 }
 
+#define BIND_TRIES 60
+#define BIND_PAUSE_MS 50
+
+/* The engine of a parent that was killed may need a moment to end: its address is waited for, within bounds. */
+static int bind_patient(const struct net_addr *a, int fds[2])
+{
+	int err = 0;
+
+	for (int i = 0; i < BIND_TRIES && (err = net_bind(a, fds)) != 0 && errno == EADDRINUSE; i++)
+		poll(NULL, 0, BIND_PAUSE_MS);
+	return err;
+}
+
 static int bind_dns(struct parent *p)
 {
 	for (size_t i = 0; i < p->conf->nlisten; i++) {
 		struct net_addr a = net_of(&p->conf->listen[i]);
 		char text[NET_ADDR_TEXT];
-		int fds[2], err = net_bind(&a, fds);
+		int fds[2], err = bind_patient(&a, fds);
 
 		if (err) {
 			log_msg(LL_ERR, "parent", NULL, "cannot listen on %s: %s", net_addr_text(&a, text), strerror(errno));

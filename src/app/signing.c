@@ -7,6 +7,7 @@
 #include <string.h>
 #include "base/err.h"
 #include "base/log.h"
+#include "faultmark.h"
 #include "signing.h"
 
 struct signing *signing_new(const struct signer *signer, struct gate *gate, struct pool *pool, const char *zone_name, atomic_ullong *next_seq)
@@ -296,6 +297,7 @@ static void verify_run(void *arg)
 {
 	struct signing *g = arg;
 
+	fault_zone(g->signer->zone);
 	g->err = verify_items(g);
 	if (!g->err && g->nagain) {
 		int err = ++g->tries < SIGNING_TRIES ? resubmit(g) : ZS_EBADSIG;

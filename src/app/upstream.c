@@ -168,6 +168,14 @@ static bool is_newer(const struct zone *z, uint32_t serial)
 /* Is what upstream has to be fetched? */
 static void judge_serial(struct zone *z, const struct soa *soa)
 {
+	if (z->quarantined && z->have_quarantine_serial && z->quarantine_serial != soa->serial)
+		zone_unquarantine(z, "upstream has another serial");
+	if (z->quarantined) { /* the serial of the first check is the one that brought us down */
+		z->have_quarantine_serial = true;
+		z->quarantine_serial = soa->serial;
+		zone_event(z, EV_HELD);
+		return;
+	}
 	if (z->held && z->held_serial == soa->serial && !zone_release_holds(z, soa->serial) && !z->force_transfer) {
 		zone_event(z, EV_HELD);
 	} else if (is_newer(z, soa->serial)) {

@@ -173,6 +173,7 @@ void verb_zone_retransfer(struct ctl *c)
 static void release(struct zone *z, json_t *serial)
 {
 	engine_clock_accept(z->e);
+	zone_unquarantine(z, "released by order");
 	z->released = true;
 	z->release_any = serial == NULL;
 	z->release_serial = (uint32_t)json_integer_value(serial);

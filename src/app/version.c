@@ -9,6 +9,7 @@
 #include <string.h>
 #include "base/err.h"
 #include "base/log.h"
+#include "faultmark.h"
 #include "base/rand.h"
 #include "build.h"
 
@@ -65,7 +66,7 @@ void version_schedule(struct zone *z)
 {
 	int64_t due;
 
-	if (z->state == ZONE_CLOSED || z->version_job || !z->have_meta || !z->meta.is_signed)
+	if (z->state == ZONE_CLOSED || z->quarantined || z->version_job || !z->have_meta || !z->meta.is_signed)
 		return;
 	due = z->earliest_expiry - z->conf->policy->refresh - clk_wall().s;
 	if (z->sign_fails) {
@@ -178,6 +179,7 @@ static void collect(void *arg)
 	struct version_job *j = arg;
 	struct kv *kv = NULL, *reader = NULL;
 
+	fault_zone(j->zone->wire);
 	j->nothing_due = true;
 	j->values = gate_new(&j->gating.p);
 	j->group = signing_new(&j->signer, j->values, j->e->workers, j->zone->name, &j->next_seq);
@@ -293,6 +295,7 @@ static void commit(void *arg)
 	struct version_job *j = arg;
 	mono_t began;
 
+	fault_zone(j->zone->wire);
 	j->err = view_resume(j->view, j->zone->store);
 	if (!j->err)
 		j->err = raise_ceiling(j);
@@ -447,7 +450,7 @@ void version_start(struct zone *z)
 	const char *fault = engine_clock_fault(z->e, z->meta.last_inception);
 	struct version_job *j;
 
-	if (z->version_job || z->state == ZONE_CLOSED || z->e->quitting)
+	if (z->version_job || z->quarantined || z->state == ZONE_CLOSED || z->e->quitting)
 		return;
 	if (fault) {
 		zone_alarm_set(z, ALARM_CLOCK, "%s: nothing is signed", fault);

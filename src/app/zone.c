@@ -9,6 +9,7 @@
 #include <string.h>
 #include "base/err.h"
 #include "base/log.h"
+#include "faultmark.h"
 #include "held.h"
 #include "policyprint.h"
 #include "transfer.h"
@@ -291,6 +292,26 @@ static void zone_take_conf(struct zone *z, struct setup *s, const struct conf_zo
 	setup_unref(old);
 }
 
+static bool in_quarantine(const struct engine *e, const uint8_t *wire)
+{
+	uint64_t id = fault_id(wire);
+
+	for (unsigned i = 0; i < e->nquarantine; i++)
+		if (e->quarantine[i] == id)
+			return true;
+	return false;
+}
+
+void zone_unquarantine(struct zone *z, const char *why)
+{
+	if (!z->quarantined)
+		return;
+	z->quarantined = false;
+	log_msg(LL_NOTICE, "zone", z->name, "event=unquarantined: %s", why);
+	zone_alarm_clear(z, ALARM_STORE);
+	version_schedule(z);
+}
+
 struct zone *zone_new(struct engine *e, struct setup *s, const struct conf_zone *c)
 {
 	struct zone *z = calloc(1, sizeof(*z));
@@ -308,6 +329,10 @@ struct zone *zone_new(struct engine *e, struct setup *s, const struct conf_zone 
 	z->net.upstream_left = INT64_MAX;
 	z->state_since = clk_wall();
 	zone_take_conf(z, s, c);
+	z->quarantined = in_quarantine(e, z->wire);
+	if (z->quarantined)
+		zone_alarm_set(z, ALARM_STORE, "quarantined: work for this zone brought the engine down twice within an hour; it is served as stored "
+			       "until a new upstream serial or `zone release`");
 	return z;
 }
 

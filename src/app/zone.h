@@ -114,6 +114,7 @@ struct zone {
 	struct timer check_timer, expire_timer, sign_timer, retry_timer, watch_timer, guard_timer;
 	struct dnsq *query;
 	unsigned primary, tried;            /* index into conf->upstream, how many failed in this round */
+	bool quarantined; uint32_t quarantine_serial; bool have_quarantine_serial; /* faultmark.h: no jobs until a new serial or an order */
 	bool round_done;                    /* a round over the primaries has ended since the start */
 	bool primary_failed;                /* its transfer failed: the next round begins behind it */
 	unsigned check_fails;
@@ -167,6 +168,7 @@ bool zone_is_signed_policy(const struct zone *z);
 bool zone_release_holds(const struct zone *z, uint32_t serial); /* `zone release` passes this serial: once, within an hour */
 void zone_dispose(struct zone *z, void (*fn)(void *), void *arg); /* disk work on the way out: a worker calls fn(arg) */
 void zone_compare_policy(struct zone *z);
+void zone_unquarantine(struct zone *z, const char *why);
 
 /* open.c */
 void zone_open_start(struct zone *z);

@@ -13,6 +13,8 @@
  * lock file); therefore it is enough that all handles have come back, and snapshots of old versions survive.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -176,6 +178,26 @@ static uint64_t map_for(const struct gen *g, uint64_t size)
 	return map;
 }
 
+/*
+ * LMDB sizes its lock file by ftruncate() and writes it through the map: on a full disk that is SIGBUS. With its blocks taken
+ * beforehand it is ENOSPC, here. Two pages: its head and some hundred of readers, 64 octets each; there is one such file a
+ * generation, and more readers at a time than that are rare.
+ */
+static int lock_file_room(const struct gen *g)
+{
+	char path[PATH_MAX];
+	int fd, rc;
+
+	if (snprintf(path, sizeof(path), "%s-lock", g->path) >= (int)sizeof(path))
+		return ZS_ELIMIT;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return zs_from_errno(errno);
+	rc = posix_fallocate(fd, 0, 2 * GEN_PAGE);
+	close(fd);
+	return rc ? zs_from_errno(rc) : 0;
+}
+
 static int env_open(struct gen *g)
 {
 	struct stat st = { .st_size = 0 };
@@ -186,6 +208,9 @@ static int env_open(struct gen *g)
 	/* A shorter one has no two meta pages; LMDB would take an empty file for a new one. */
 	if (!g->creating && st.st_size < 2 * GEN_PAGE)
 		return ZS_ECRC;
+	rc = lock_file_room(g);
+	if (rc)
+		return rc;
 	rc = mdb_env_create(&g->env);
 	if (rc)
 		return ZS_ENOMEM;

@@ -30,7 +30,8 @@ RATE = 6
 def numbered(zone, serial, names, extra=""):
     """Every RRset differs from one serial to the next."""
     body = "".join("h%d.%s 300 IN A 192.0.%d.%d\n" % (n, zone, serial % 250, n % 250 + 1) for n in range(names))
-    return zones.sample(zone, serial, extra=body + extra)
+    text = zones.sample(zone, serial, extra=body + extra)
+    return text.replace(" 3600 600 1209600 300\n", " 3600 10 1209600 300\n", 1)  # what failed is tried again by SOA retry
 
 
 class Pulse:
@@ -136,7 +137,7 @@ def test_vault_killed_in_the_middle_of_a_batch(rig):
             t.files_are_signed()
             t.hsm.faults()
             t.signed()
-    assert t.seal.metric("zoneseal_keystore_restarts_total", keystore="hsm") >= 3
+    assert t.seal.metric("zoneseal_keystore_restarts_total", keystore="hsm") >= 2
 
 
 def test_vault_stopped_in_the_middle_of_a_batch(rig):
@@ -293,35 +294,42 @@ def test_another_key_under_the_id(rig):
 
 def test_one_signature_in_three_is_wrong(rig):
     """Repaired, counted, and what is published is right, from the first version on."""
-    t = Two(rig)
+    t = Two(rig, names=0)
     t.hsm.faults("C_Sign every 3 corrupt")
-    t.start()
+    t.start(published=False)
+    t.line.published(1, timeout=60)  # what is wrong four times over costs another attempt
     t.line.verify()
+    assert t.ops()["bad_signatures"] > 5
+    t.names = 5
     with t.pulse():
         t.change()
         t.line.published(t.at, timeout=60)
         t.line.verify()
-    assert t.ops()["bad_signatures"] > 20
-    assert t.seal.metric("zoneseal_bad_signatures_total", zone=ZONE) > 20
+    assert t.seal.metric("zoneseal_bad_signatures_total", zone=ZONE) > 5
+    t.seal.wait_published(FILES, 1)
     t.files_are_signed()
 
 
-@pytest.mark.parametrize("fault", ["C_Sign corrupt", "C_Sign der"])
-def test_every_signature_is_wrong(rig, fault):
+def test_ecdsa_signatures_as_der_are_understood(rig):
+    t = Two(rig).start()
+    t.hsm.faults("C_Sign der")
+    t.change()
+    t.signed()
+
+
+def test_every_signature_is_wrong(rig):
     t = Two(rig).start()
     serial = t.seal.serial(ZONE)
     with t.pulse():
-        t.hsm.faults(fault)
+        t.hsm.faults("C_Sign corrupt")
         t.change()
-        reason = wait_for(lambda: t.seal.alarms(ZONE).get("vetoed") or t.seal.alarms(ZONE).get("signing"), "an alarm")
-        assert fault.endswith("der") or "verify" in reason, reason
+        assert "bad-signature" in t.seal.wait_alarm(ZONE, "vetoed")
         t.files_are_signed()
         assert t.seal.serial(ZONE) == serial
         t.line.verify()
         t.hsm.faults()
         t.signed()
-    if fault.endswith("corrupt"):
-        assert sum(t.ops()["vetoes"].values()) > 0
+    assert t.ops()["vetoes"]["bad-signature"] > 0
 
 
 def test_a_request_that_kills_the_module(rig):
@@ -403,12 +411,14 @@ class Wire:
 
 def kill_everything(t):
     """No process gets a chance to say good-bye."""
-    for pid in t.seal.children() + [t.seal.process.pid]:
+    everything = t.seal.children() + [t.seal.process.pid]
+    for pid in everything:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
     t.seal.kill()
+    wait_for(lambda: not any(seal._alive(pid) for pid in everything), "all processes to go")
 
 
 def test_killed_at_any_point(rig):
@@ -420,7 +430,13 @@ def test_killed_at_any_point(rig):
     rng, wire = random.Random(7), Wire(t)
     tick = threading.Event()
 
-    def run_and_kill(limit, begin=None):
+    def idle():
+        return not t.seal.status(ZONE).get("busy", True)
+
+    def refreshed():
+        return t.seal.metric("zoneseal_zone_rrsig_earliest_expiry_timestamp_seconds", zone=ZONE) > t.clock.wall + 5 * 86400
+
+    def run_and_kill(limit, begin=None, done=idle):
         n = rng.randint(0, limit)
         before = len(t.hsm.calls("C_Sign"))
         t.seal.start(env=t.clock.env(), program="zoneseald-clk", wait=False)
@@ -429,7 +445,7 @@ def test_killed_at_any_point(rig):
         if begin:
             begin()
         # so many signatures, or the work is done; then a moment more, for what is not signing
-        wait_for(lambda: len(t.hsm.calls("C_Sign")) - before >= n or not t.seal.status(ZONE).get("busy", True), "its work")
+        wait_for(lambda: len(t.hsm.calls("C_Sign")) - before >= n or done(), "its work")
         tick.wait(rng.random() * 0.05)
         if t.seal.serial(ZONE):
             wire.see()
@@ -449,15 +465,12 @@ def test_killed_at_any_point(rig):
         run_and_kill(230, t.change)
     finish()
 
-    def ten_days():
-        t.clock.advance(10 * 86400)
     for _ in range(2):
-        ten_days()
+        t.clock.skip(10 * 86400)
         for _ in range(5):
-            run_and_kill(230)
+            run_and_kill(230, done=refreshed)
         t.restart()
-        wait_for(lambda: t.seal.metric("zoneseal_zone_rrsig_earliest_expiry_timestamp_seconds", zone=ZONE) > t.clock.wall + 5 * 86400,
-                 "a refreshed version")
+        wait_for(refreshed, "a refreshed version")
         t.line.published(t.at)
         wire.see()
         path = t.line.secondary.axfr(ZONE)
@@ -503,8 +516,8 @@ class SmallDisk(seal.Zoneseal):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a file system")
-@pytest.mark.parametrize("min_free", ["0", "4M"])
-def test_disk_is_full(rig, min_free, monkeypatch):
+@pytest.mark.parametrize("min_free,room", [("0", (0, 96 << 10)), ("4M", (1 << 20, ))])
+def test_disk_is_full(rig, min_free, room, monkeypatch):
     monkeypatch.setattr(seal, "Zoneseal", SmallDisk)
     clock = rig.add(clocked.Running(rig, RATE))
     c = Chain(rig, text=numbered(ZONE, 1, 40), server={"min-free": min_free})
@@ -513,9 +526,9 @@ def test_disk_is_full(rig, min_free, monkeypatch):
     c.seal.start(env=clock.env(), program="zoneseald-clk")
     serial = c.published(1)
     with Pulse(c.seal.addr, [ZONE]):
-        for at, leave in ((2, 0), (3, 64 << 10), (4, 300 << 10)):
+        for at, leave in enumerate(room, 2):
             c.seal.fill(leave)
-            c.primary.change(ZONE, numbered(ZONE, at, 1500))  # larger than what is left
+            c.primary.change(ZONE, numbered(ZONE, at, 700))  # larger than what is left
             c.seal.wait_alarm(ZONE, "store")
             assert c.seal.serial(ZONE) == serial
             c.verify()
@@ -536,7 +549,7 @@ def test_disk_is_full_when_signatures_are_due(rig, monkeypatch):
     serial = c.published(1)
     with Pulse(c.seal.addr, [ZONE]):
         c.seal.fill(0)
-        clock.advance(10 * 86400)
+        clock.skip(10 * 86400)
         c.seal.wait_alarm(ZONE, "store")
         assert c.seal.serial(ZONE) == serial
         c.seal.empty()
