@@ -53,12 +53,13 @@ struct fault {
 /* The state of a loaded module has no context to live in: PKCS#11 has none. */
 static struct {
 	pthread_mutex_t lock;
+	pthread_rwlock_t calling; /* read: inside the real module; write: its sessions are being lost */
 	CK_FUNCTION_LIST *real;
 	CK_FUNCTION_LIST ours;
 	unsigned long calls[F_COUNT];
 	CK_SLOT_ID last_slot;
 	CK_MECHANISM_TYPE mechanism;
-} module = { .lock = PTHREAD_MUTEX_INITIALIZER };
+} module = { .lock = PTHREAD_MUTEX_INITIALIZER, .calling = PTHREAD_RWLOCK_INITIALIZER };
 
 /* What this thread is about to sign. */
 static _Thread_local const CK_BYTE *sign_data;
@@ -97,6 +98,17 @@ static int line_applies(char *line, enum fn fn, unsigned long call, struct fault
 	out->value2 = w ? strtoul(w, NULL, 0) : 0;
 	return 1;
 }
+
+/* A token loses its sessions on its own side, never under the feet of a thread inside the library: SoftHSM frees the objects
+ * of a session that is signing, and that crash would be ours. */
+#define REAL(call)                                          \
+	({                                                  \
+		CK_RV rv_;                                  \
+		pthread_rwlock_rdlock(&module.calling);     \
+		rv_ = module.real->call;                    \
+		pthread_rwlock_unlock(&module.calling);     \
+		rv_;                                        \
+	})
 
 static void wanted(enum fn fn, struct fault *out)
 {
@@ -146,8 +158,11 @@ static int common(enum fn fn, struct fault *f, CK_RV *rv)
 	}
 	if (strcmp(f->action, "crash") == 0)
 		raise(SIGKILL); /* as SIGSEGV, without the sanitizer's report */
-	if (strcmp(f->action, "lose") == 0)
+	if (strcmp(f->action, "lose") == 0) {
+		pthread_rwlock_wrlock(&module.calling);
 		module.real->C_CloseAllSessions(module.last_slot);
+		pthread_rwlock_unlock(&module.calling);
+	}
 	return 0;
 }
 
@@ -160,7 +175,7 @@ static CK_RV f_initialize(void *args)
 		return rv;
 	if (strcmp(f.action, "cantlock") == 0 && args)
 		return note(F_INITIALIZE, CKR_CANT_LOCK);
-	return note(F_INITIALIZE, module.real->C_Initialize(args));
+	return note(F_INITIALIZE, REAL(C_Initialize(args)));
 }
 
 static CK_RV f_finalize(void *reserved)
@@ -170,7 +185,7 @@ static CK_RV f_finalize(void *reserved)
 
 	if (common(F_FINALIZE, &f, &rv))
 		return rv;
-	return note(F_FINALIZE, module.real->C_Finalize(reserved));
+	return note(F_FINALIZE, REAL(C_Finalize(reserved)));
 }
 
 static CK_RV f_slots(CK_BBOOL present, CK_SLOT_ID *list, CK_ULONG *n)
@@ -184,7 +199,7 @@ static CK_RV f_slots(CK_BBOOL present, CK_SLOT_ID *list, CK_ULONG *n)
 		*n = 0;
 		return note(F_SLOTS, CKR_OK);
 	}
-	return note(F_SLOTS, module.real->C_GetSlotList(present, list, n));
+	return note(F_SLOTS, REAL(C_GetSlotList(present, list, n)));
 }
 
 static CK_RV f_token(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
@@ -194,7 +209,7 @@ static CK_RV f_token(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
 
 	if (common(F_TOKEN, &f, &rv))
 		return rv;
-	rv = module.real->C_GetTokenInfo(slot, info);
+	rv = REAL(C_GetTokenInfo(slot, info));
 	if (strcmp(f.action, "flags") == 0)
 		info->flags |= f.value;
 	return note(F_TOKEN, rv);
@@ -210,7 +225,7 @@ static CK_RV f_open(CK_SLOT_ID slot, CK_FLAGS flags, void *app, CK_NOTIFY notify
 		return rv;
 	if (strcmp(f.action, "need-rw") == 0 && !(flags & CKF_RW_SESSION))
 		return note(F_OPEN, CKR_SESSION_READ_ONLY);
-	return note(F_OPEN, module.real->C_OpenSession(slot, flags, app, notify, out));
+	return note(F_OPEN, REAL(C_OpenSession(slot, flags, app, notify, out)));
 }
 
 static CK_RV f_close(CK_SESSION_HANDLE s)
@@ -220,7 +235,7 @@ static CK_RV f_close(CK_SESSION_HANDLE s)
 
 	if (common(F_CLOSE, &f, &rv))
 		return rv;
-	return note(F_CLOSE, module.real->C_CloseSession(s));
+	return note(F_CLOSE, REAL(C_CloseSession(s)));
 }
 
 static CK_RV f_close_all(CK_SLOT_ID slot)
@@ -230,7 +245,7 @@ static CK_RV f_close_all(CK_SLOT_ID slot)
 
 	if (common(F_CLOSE_ALL, &f, &rv))
 		return rv;
-	return note(F_CLOSE_ALL, module.real->C_CloseAllSessions(slot));
+	return note(F_CLOSE_ALL, REAL(C_CloseAllSessions(slot)));
 }
 
 static CK_RV f_session_info(CK_SESSION_HANDLE s, CK_SESSION_INFO *info)
@@ -240,7 +255,7 @@ static CK_RV f_session_info(CK_SESSION_HANDLE s, CK_SESSION_INFO *info)
 
 	if (common(F_SESSION_INFO, &f, &rv))
 		return rv;
-	return note(F_SESSION_INFO, module.real->C_GetSessionInfo(s, info));
+	return note(F_SESSION_INFO, REAL(C_GetSessionInfo(s, info)));
 }
 
 static CK_RV f_login(CK_SESSION_HANDLE s, CK_USER_TYPE user, CK_BYTE *pin, CK_ULONG n)
@@ -250,7 +265,7 @@ static CK_RV f_login(CK_SESSION_HANDLE s, CK_USER_TYPE user, CK_BYTE *pin, CK_UL
 
 	if (common(F_LOGIN, &f, &rv))
 		return rv;
-	return note(F_LOGIN, module.real->C_Login(s, user, pin, n));
+	return note(F_LOGIN, REAL(C_Login(s, user, pin, n)));
 }
 
 static CK_RV f_find_init(CK_SESSION_HANDLE s, CK_ATTRIBUTE *t, CK_ULONG n)
@@ -260,7 +275,7 @@ static CK_RV f_find_init(CK_SESSION_HANDLE s, CK_ATTRIBUTE *t, CK_ULONG n)
 
 	if (common(F_FIND_INIT, &f, &rv))
 		return rv;
-	return note(F_FIND_INIT, module.real->C_FindObjectsInit(s, t, n));
+	return note(F_FIND_INIT, REAL(C_FindObjectsInit(s, t, n)));
 }
 
 static CK_RV f_find(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE *out, CK_ULONG max, CK_ULONG *n)
@@ -270,7 +285,7 @@ static CK_RV f_find(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE *out, CK_ULONG max, CK
 
 	if (common(F_FIND, &f, &rv))
 		return rv;
-	rv = module.real->C_FindObjects(s, out, max, n);
+	rv = REAL(C_FindObjects(s, out, max, n));
 	if (strcmp(f.action, "twice") == 0 && rv == CKR_OK && *n && *n * 2 <= max) {
 		memcpy(out + *n, out, *n * sizeof(*out));
 		*n *= 2;
@@ -285,7 +300,7 @@ static CK_RV f_find_final(CK_SESSION_HANDLE s)
 
 	if (common(F_FIND_FINAL, &f, &rv))
 		return rv;
-	return note(F_FIND_FINAL, module.real->C_FindObjectsFinal(s));
+	return note(F_FIND_FINAL, REAL(C_FindObjectsFinal(s)));
 }
 
 static CK_RV f_attribute(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o, CK_ATTRIBUTE *t, CK_ULONG n)
@@ -300,7 +315,7 @@ static CK_RV f_attribute(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o, CK_ATTRIBUTE *
 		t->ulValueLen = 1;
 		return note(F_ATTRIBUTE, CKR_OK);
 	}
-	return note(F_ATTRIBUTE, module.real->C_GetAttributeValue(s, o, t, n));
+	return note(F_ATTRIBUTE, REAL(C_GetAttributeValue(s, o, t, n)));
 }
 
 static CK_RV f_sign_init(CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_OBJECT_HANDLE key)
@@ -313,7 +328,7 @@ static CK_RV f_sign_init(CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_OBJECT_HANDLE 
 	if (strcmp(f.action, "mechanism") == 0 && f.value == m->mechanism)
 		return note(F_SIGN_INIT, f.value2);
 	module.mechanism = m->mechanism;
-	return note(F_SIGN_INIT, module.real->C_SignInit(s, m, key));
+	return note(F_SIGN_INIT, REAL(C_SignInit(s, m, key)));
 }
 
 /* r|s as ECDSA-Sig-Value, short and sloppy: enough for P-256. */
@@ -352,7 +367,7 @@ static CK_RV f_sign(CK_SESSION_HANDLE s, CK_BYTE *data, CK_ULONG len, CK_BYTE *s
 	sign_data = NULL;
 	if (over)
 		return rv;
-	rv = module.real->C_Sign(s, data, len, sig, n);
+	rv = REAL(C_Sign(s, data, len, sig, n));
 	if (rv == CKR_OK && strcmp(f.action, "corrupt") == 0)
 		sig[*n / 2] ^= 1;
 	if (rv == CKR_OK && strcmp(f.action, "der") == 0 && *n == 64)
@@ -368,7 +383,7 @@ static CK_RV f_generate(CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_ATTRIBUTE *pub,
 
 	if (common(F_GENERATE, &f, &rv))
 		return rv;
-	return note(F_GENERATE, module.real->C_GenerateKeyPair(s, m, pub, pub_n, priv, priv_n, pub_out, priv_out));
+	return note(F_GENERATE, REAL(C_GenerateKeyPair(s, m, pub, pub_n, priv, priv_n, pub_out, priv_out)));
 }
 
 static CK_RV f_destroy(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o)
@@ -378,7 +393,7 @@ static CK_RV f_destroy(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o)
 
 	if (common(F_DESTROY, &f, &rv))
 		return rv;
-	return note(F_DESTROY, module.real->C_DestroyObject(s, o));
+	return note(F_DESTROY, REAL(C_DestroyObject(s, o)));
 }
 
 CK_RV C_GetFunctionList(CK_FUNCTION_LIST **out)

@@ -312,6 +312,7 @@ void downstream_watch(void *arg)
 
 	if (z->state == ZONE_CLOSED)
 		return;
+	publish_sample(z);
 	for (size_t i = 0; i < z->nsec; i++) {
 		struct secondary *s = &z->sec[i];
 

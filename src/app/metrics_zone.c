@@ -75,6 +75,10 @@ static void sizes(const struct engine *e, struct mtext *m)
 	EACH(e, z)
 		if (z->net.pub)
 			mtext_u64(m, LABELS({ "zone", z->name }), z->net.pub->store_octets);
+	mtext_family(m, "zoneseal_zone_pinned_bytes", M_GAUGE, "Octets of the file that the published snapshot keeps from reuse (estimate).");
+	EACH(e, z)
+		if (z->net.pub)
+			mtext_u64(m, LABELS({ "zone", z->name }), z->pinned);
 	mtext_family(m, "zoneseal_zone_signatures", M_GAUGE, "Signatures in the published version.");
 	EACH(e, z)
 		if (z->have_meta)

@@ -230,3 +230,41 @@ void publish_again(struct zone *z)
 		zone_job_end(z);
 	}
 }
+
+struct sample_job { struct zone *zone; struct pub *pub; uint64_t pinned; };
+
+static void sample_done(void *arg)
+{
+	struct sample_job *j = arg;
+	struct zone *z = j->zone;
+
+	z->pinned = j->pinned;
+	z->sampling = false;
+	free(j);
+	zone_job_end(z);
+}
+
+static void sample_run(void *arg)
+{
+	struct sample_job *j = arg;
+
+	j->pinned = snap_pinned(j->pub->source);
+	pub_unref(j->pub);
+	mailbox_post(j->zone->e->home, sample_done, j);
+}
+
+void publish_sample(struct zone *z)
+{
+	struct sample_job *j = z->net.pub && !z->sampling ? calloc(1, sizeof(*j)) : NULL;
+
+	if (!j)
+		return;
+	j->zone = z;
+	j->pub = pub_ref(z->net.pub);
+	z->sampling = true;
+	zone_job_begin(z);
+	if (pool_post(z->e->workers, POOL_LOW, sample_run, j) == 0)
+		return;
+	pub_unref(j->pub);
+	sample_done(j);
+}

@@ -146,6 +146,7 @@ struct zone {
 	wall_t guard_since;
 	bool guard_alarmed;
 	bool publish_ordered;               /* zone release for the first-publication guard */
+	bool sampling; uint64_t pinned;     /* octets of the file that the published snapshot keeps from reuse */
 	unsigned jobs;                      /* worker jobs under way: zone is not freed before they are back */
 	bool closing, gone;                 /* removed from the config */
 	struct zone_counters count;
@@ -204,6 +205,7 @@ void version_note_checked(struct zone *z);                /* the time of the las
 /* publish.c */
 void publish_again(struct zone *z);  /* a committed version could not be read: tried until it can */
 struct pub *publish_prepare(struct store *s, const uint8_t *zone, struct zmeta *meta, int64_t *earliest, int *err); /* worker */
+void publish_sample(struct zone *z);                          /* how much of the file old versions pin: for the metric */
 void publish_count_commit(struct engine *e, int64_t us);      /* any thread */
 /* Loop: swaps the pub in, schedules NOTIFY and timers. */
 void publish_swap(struct zone *z, struct pub *pub, const struct zmeta *meta, int64_t earliest);
