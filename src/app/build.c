@@ -252,19 +252,23 @@ static void build_prepare(void *arg)
 	struct store *s = b->zone->store;
 
 	fault_zone(b->zone->wire);
-	b->err = build_input_open(b);
-	if (!b->err)
-		b->err = build_new(s, &b->out);
-	if (!b->err && (b->err = store_snap(s, &b->base)) == ZS_ENOENT)
+	b->err = store_snap(s, &b->base);
+	if (b->err == ZS_ENOENT)
 		b->err = 0;
 	if (!b->err && b->base)
 		b->err = snap_kv(b->base, &b->base_kv);
+	if (!b->err)
+		b->err = build_input_open(b);
+	if (!b->err)
+		b->err = build_new(s, &b->out);
 	if (!b->err && (b->err = store_donor(s, &b->donor_kv)) == ZS_ENOENT)
 		b->err = 0;
 	if (!b->err)
 		b->err = extsort_new(store_dir_tmp(b->e->dir), SORT_MEMORY, 0, &b->expiry);
-	/* how many signatures it takes shows at the end only: about one a record and one a name */
-	b->signer.spread = !b->base && !b->donor_kv && b->in->intake.records > SPREAD_MIN / 2;
+	/* Everything at once, or a new chain: spread, that it does not fall due at once. How many signatures it takes shows at
+	 * the end only: about one a record and one a name. */
+	b->signer.spread = !b->donor_kv && (!b->base || !b->was_signed || b->chain_changes) &&
+			   b->in->intake.records > SPREAD_MIN / 2;
 	build_advance(b); /* an error ends there too: from here on the pipeline is the one place where a stage ends */
 }
 
@@ -284,6 +288,10 @@ static struct build_job *build_new_job(struct zone *z, struct transfer *t)
 	b->pol = *z->conf->policy;
 	b->keys = z->keys;
 	b->clamp = z->conf->soa_expire_clamp;
+	b->shrink_pct = z->conf->shrink_pct;
+	b->churn_pct = z->conf->churn_pct;
+	b->old_records = z->meta.records;
+	b->old_cuts = z->meta.cuts;
 	b->pass = b->pol.unsigned_zone && z->conf->upstream_dnssec == UPDNSSEC_PASS;
 	b->was_signed = z->have_meta && z->meta.is_signed;
 	b->chain_changes = z->have_meta && (!z->meta.is_signed || z->meta.denial != (uint8_t)b->pol.denial);

@@ -60,10 +60,12 @@ struct build_job {
 	atomic_bool cancelled;
 	int err;
 	bool held;
+	uint8_t shrink_pct, churn_pct;    /* guards against the stored version; 0: off */
+	uint64_t old_records, old_cuts, same_cuts;
 	bool clamp, pass;                 /* of the zone's config, which a reload may replace */
 	bool chain_changes;               /* unsigned to signed, NSEC to NSEC3 or back */
 	bool was_signed, released;        /* the stored version is signed; `zone release` was given */
-	char reason[512];
+	char reason[512], guard_text[96];
 	uint64_t made[SIGN_REASONS], kept, written, bad; /* signatures */
 	uint64_t sum_made, sum_kept;      /* of the whole build, for the log */
 

@@ -257,6 +257,14 @@ static uint32_t survey_set(struct build_job *b, const struct rrset *s)
 	return s->nrr - dup;
 }
 
+static bool was_cut(const struct build_job *b, const struct owner *o)
+{
+	uint8_t key[KEY_MAX];
+	struct kv_item it;
+
+	return b->base_kv && kv_get(b->base_kv, key, key_record(key, o->okey, o->klen, T_NS), &it) == 0;
+}
+
 static int survey_owner(struct build_job *b, const struct owner *o)
 {
 	uint16_t *types = calloc(o->n + 1, sizeof(*types));
@@ -280,7 +288,10 @@ static int survey_owner(struct build_job *b, const struct owner *o)
 		b->meta.signatures += node_signs(o->kind, s->type);
 	}
 	b->meta.rrsets += o->n;
-	b->meta.cuts += o->kind == NODE_CUT_INSECURE || o->kind == NODE_CUT_SECURE;
+	if (o->kind == NODE_CUT_INSECURE || o->kind == NODE_CUT_SECURE) {
+		b->meta.cuts++;
+		b->same_cuts += was_cut(b, o);
+	}
 	intake_owner(&b->in->intake, o->kind, o->name, types, counts, n);
 	free(types);
 	free(counts);
@@ -358,6 +369,34 @@ static void add_reason(struct build_job *b, const char *text)
 	snprintf(b->reason + n, sizeof(b->reason) - n, "; ZONEMD: %s", text);
 }
 
+#define SHRINK_FLOOR 50 /* records */
+#define CHURN_FLOOR 10  /* delegations */
+
+/* More than pct percent of old, and more than the floor. */
+static bool passes(uint64_t changed, uint64_t old, uint8_t pct, uint64_t floor)
+{
+	return pct && changed > floor && changed > old * pct / 100;
+}
+
+/* A truncated zone, or one whose names are all others, is not published by itself. The largest real steps of public zone
+ * histories are below 5 %. */
+static void guards(struct build_job *b)
+{
+	uint64_t now = b->in->intake.records, old = b->old_records;
+	uint64_t churn = b->meta.cuts + b->old_cuts - 2 * b->same_cuts;
+
+	if (!b->base_kv || b->released)
+		return;
+	if (now < old && passes(old - now, old, b->shrink_pct, SHRINK_FLOOR)) {
+		intake_hold(&b->in->intake, IR_SHRINK, b->zone->wire);
+		snprintf(b->guard_text, sizeof(b->guard_text), "%llu records instead of %llu", (unsigned long long)now, (unsigned long long)old);
+	} else if (b->same_cuts <= b->old_cuts && passes(churn, b->old_cuts, b->churn_pct, CHURN_FLOOR)) {
+		intake_hold(&b->in->intake, IR_CHURN, b->zone->wire);
+		snprintf(b->guard_text, sizeof(b->guard_text), "%llu of %llu delegations came or went", (unsigned long long)churn,
+			 (unsigned long long)b->old_cuts);
+	}
+}
+
 int build_input_open(struct build_job *b)
 {
 	enum zonemd_result zonemd = ZONEMD_ABSENT;
@@ -378,6 +417,7 @@ int build_input_open(struct build_job *b)
 		err = survey(b, &zonemd);
 	if (err && err != ZS_EHELD)
 		return err;
+	guards(b);
 	if (b->in->intake.had_dnskey && b->in->intake.mode == INTAKE_STRIP && !b->pol.unsigned_zone && !b->was_signed && !b->released) {
 		b->held = true;
 		snprintf(b->reason, sizeof(b->reason),
@@ -389,6 +429,8 @@ int build_input_open(struct build_job *b)
 	if (intake_is_held(&b->in->intake)) {
 		b->held = true;
 		intake_describe(&b->in->intake, b->reason, sizeof(b->reason));
+		if (b->guard_text[0])
+			add_reason(b, b->guard_text);
 		if (zonemd_failed(zonemd))
 			add_reason(b, zonemd_result_text(zonemd));
 		return ZS_EHELD;

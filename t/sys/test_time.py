@@ -19,7 +19,6 @@ import chain
 import clocked
 import faults
 import harness
-import servers
 import zones
 from chain import ZONE, Chain
 from harness import wait_for
