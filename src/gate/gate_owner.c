@@ -132,11 +132,16 @@ bool gname_occludes(struct gjob *j, struct kv *kv, const uint8_t *k, size_t len)
 
 bool gname_occluder(struct gjob *j, struct kv *kv, const uint8_t *k, size_t len, size_t *olen)
 {
-	for (size_t at = j->g->apex.len; at < len; at = gname_down(k, len, at)) {
+	size_t at = j->g->apex.len, next;
+
+	for (; at < len; at = next) {
 		if (gname_occludes(j, kv, k, at)) {
 			*olen = at;
 			return true;
 		}
+		next = gname_down(k, len, at);
+		if (!next) /* a key that is no name: it has no label that ends here */
+			break;
 	}
 	return false;
 }
