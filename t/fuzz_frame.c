@@ -25,6 +25,7 @@ static int drain(struct frame_conn *c)
 		for (size_t i = 0; i < f.len; i++)
 			sum ^= f.data[i];
 	}
+	(void)sum; /* what counts is that every octet was read */
 	return ret;
 }
 
