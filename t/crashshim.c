@@ -360,8 +360,8 @@ int ftruncate(int fd, off_t size)
 		return -1;
 	rc = real(fd, size);
 	if (!rc)
-		record((struct crash_rec){ .op = OP_TRUNC, .file = f.file, .off = (uint64_t)size }, NULL, NULL,
-		       NULL);
+		record((struct crash_rec){ .op = OP_TRUNC, .file = f.file, .off = (uint64_t)size }, NULL,
+		       NULL, NULL);
 	leave();
 	return rc;
 }

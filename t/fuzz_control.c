@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The input is what a client writes to the control socket: a frame's head and what it announces. What is accepted must be
- * a request, and must survive being sent.
+ * The input is what a client writes to the control socket: a frame's head and what it announces. What is
+ * accepted must be a request, and must survive being sent.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -25,7 +25,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		return 0;
 	assert(json_is_object(rq.args) && strlen(rq.verb) < sizeof(rq.verb));
 	(void)ctl_zone_match(rq.verb, "example.com.");
-	if (ctl_encode(json_pack("{s:i, s:s, s:O}", "v", CTL_VERSION, "verb", rq.verb, "args", rq.args), &frame, &flen) == 0) {
+	if (ctl_encode(json_pack("{s:i, s:s, s:O}", "v", CTL_VERSION, "verb", rq.verb, "args", rq.args),
+		       &frame, &flen) == 0) {
 		assert(ctl_request_parse(frame + CTL_HEAD, flen - CTL_HEAD, &again) == 0);
 		assert(strcmp(again.verb, rq.verb) == 0 && json_equal(again.args, rq.args));
 		ctl_request_clear(&again);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Any octets as stored values and keys of a version, through the whole gate. First octet: which table; second:
- * length of the key behind the table octet; then key and value, whose CRC is made right. The gate may find what
- * it likes, it must only come back; and a version that holds one odd value does not pass.
+ * Any octets as stored values and keys of a version, through the whole gate. First octet: which table;
+ * second: length of the key behind the table octet; then key and value, whose CRC is made right. The gate may
+ * find what it likes, it must only come back; and a version that holds one odd value does not pass.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,8 @@ static void must(int good)
 		abort();
 }
 
-static void put(struct kv *kv, uint8_t table, const uint8_t *key, size_t klen, const uint8_t *val, size_t vlen)
+static void put(struct kv *kv, uint8_t table, const uint8_t *key, size_t klen, const uint8_t *val,
+		size_t vlen)
 {
 	uint8_t full[300] = { table };
 	uint8_t *copy = malloc(vlen + 5);

@@ -10,7 +10,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static const uint8_t algorithms[] = { 8, 10, 13, 14, 15, 16 };
-	struct keymap_line l = { .zone = "\7example", .zone_len = 9, .max_validity = 14 * 86400, .has_pub = true };
+	struct keymap_line l = {
+		.zone = "\7example", .zone_len = 9, .max_validity = 14 * 86400, .has_pub = true
+	};
 	struct keymap map = { .line = &l, .n = 1 }; /* without its index */
 	enum guard_reason why;
 

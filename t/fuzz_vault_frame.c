@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The frame codecs of PROTOCOL.vault: first octet: which frame, then its payload. What decodes must encode the
- * same. */
+/* The frame codecs of PROTOCOL.vault: first octet: which frame, then its payload. What decodes must encode
+ * the same. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -9,10 +9,16 @@
 #include "base/buf.h"
 #include "base/crc.h"
 
-#define MUST(x) do { if (!(x)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); abort(); } } while (0)
+#define MUST(x) \
+	do { if (!(x)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); abort(); } } while (0)
 #define APEX "zone.example."
+#define FAULT(name) static void f_##name(struct fx *f) /* a row of the table below calls it */
+#define WWW "www.zone.example."
+#define HOSTS "hosts.zone.example."
 
 /* --- taking things out and putting them back --- */
+
+static void store(struct fx *f) { tv_store(f->z, f->m, f->v); }
 
 static struct tv *rec(struct fx *f, const char *owner, uint16_t type)
 {
@@ -33,7 +39,7 @@ static struct tv *den(struct fx *f, const char *owner)
 static void resign(struct fx *f)
 {
 	tv_sign(f->z, f->v);
-	tv_store(f->z, f->m, f->v);
+	store(f);
 	memset(&f->z->tweak, 0, sizeof f->z->tweak);
 }
 
@@ -157,7 +163,8 @@ static void relink(struct fx *f)
 		n = next_of(f, &nx, next);
 		MUST(tv_load(f->m, it.key, it.klen, v));
 		at = map_at(f, v);
-		if (v->key[1] ? !memcmp(v->rr[0].data + at - 20, next, 20) : at == n && !memcmp(v->rr[0].data, next, n))
+		if (v->key[1] ? !memcmp(v->rr[0].data + at - 20, next, 20)
+			      : at == n && !memcmp(v->rr[0].data, next, n))
 			continue;
 		set_next(f, next, n);
 		resign(f);
@@ -250,175 +257,150 @@ static void override(struct fx *f)
 
 /* --- signatures --- */
 
-static void f_rdata(struct fx *f) { rec(f, "www.zone.example.", 16)->rr[0].data[1] ^= 1; tv_store(f->z, f->m, f->v); }
-static void f_short_sig(struct fx *f) { rec(f, "www.zone.example.", 16)->sig[0].len--; tv_store(f->z, f->m, f->v); }
-static void f_long_sig(struct fx *f) { rec(f, "www.zone.example.", 16)->sig[0].len++; tv_store(f->z, f->m, f->v); }
-static void f_zero_sig(struct fx *f)
-{
-	rec(f, "www.zone.example.", 16);
-	memset(f->v->sig[0].data + f->v->sig[0].len - 64, 0, 64);
-	tv_store(f->z, f->m, f->v);
-}
-static void f_other_data(struct fx *f) /* a signature made for another RRset */
+FAULT(rdata) { rec(f, WWW, 16)->rr[0].data[1] ^= 1; store(f); }
+FAULT(short_sig) { rec(f, WWW, 16)->sig[0].len--; store(f); }
+FAULT(long_sig) { rec(f, WWW, 16)->sig[0].len++; store(f); }
+FAULT(zero_sig) { rec(f, WWW, 16); memset(f->v->sig[0].data + f->v->sig[0].len - 64, 0, 64); store(f); }
+FAULT(other_data) /* a signature made for another RRset */
 {
 	struct tv *other = malloc(sizeof *other);
 
 	*other = *rec(f, "h1.hosts.zone.example.", 1);
 	rec(f, "h2.hosts.zone.example.", 1)->sig[0] = other->sig[0];
 	f->v->exp_time = other->exp_time;
-	tv_store(f->z, f->m, f->v);
+	store(f);
 	free(other);
 }
-static void f_same_tag(struct fx *f) /* another key that claims the tag of the ZSK */
+FAULT(same_tag) /* another key that claims the tag of the ZSK */
 {
 	struct tz_key keep = f->z->key[1];
 
-	rec(f, "www.zone.example.", 16);
+	rec(f, WWW, 16);
 	tz_add_key(f->z, 13, 256, false, false);
 	f->z->key[1].pkey = f->z->key[--f->z->nkeys].pkey;
 	resign(f);
 	EVP_PKEY_free(f->z->key[1].pkey);
 	f->z->key[1] = keep;
 }
-static void f_alien(struct fx *f) /* one signature more, by a key nobody knows */
+FAULT(alien) /* one signature more, by a key nobody knows */
 {
-	rec(f, "www.zone.example.", 16);
+	rec(f, WWW, 16);
 	tz_add_key(f->z, 13, 256, false, false);
 	tv_sign_with(f->z, f->v, f->z->nkeys - 1);
-	tv_store(f->z, f->m, f->v);
+	store(f);
 	EVP_PKEY_free(f->z->key[--f->z->nkeys].pkey);
 }
-static void f_unusable(struct fx *f) /* protocol 4: the key cannot be used */
+FAULT(unusable) /* protocol 4: the key cannot be used */
 {
 	override(f);
 	f->z->key[1].rdata[2] = 4;
 }
-static void f_labels(struct fx *f) { rec(f, "www.zone.example.", 16); f->z->tweak.labels = -1; resign(f); }
-static void f_labels_more(struct fx *f) { rec(f, "www.zone.example.", 16); f->z->tweak.labels = 1; resign(f); }
-static void f_labels_wild(struct fx *f) { rec(f, "*.wild.zone.example.", 16); f->z->tweak.labels = 1; resign(f); }
-static void f_labels_nowild(struct fx *f) { rec(f, "not.*.star.zone.example.", 16); f->z->tweak.labels = -1; resign(f); }
-static void f_labels_chain(struct fx *f) { den(f, "www.zone.example."); f->z->tweak.labels = -1; resign(f); }
-static void f_orig_ttl(struct fx *f) { rec(f, "www.zone.example.", 16); f->z->tweak.ttl = 299; resign(f); }
-static void f_new_ttl(struct fx *f)
+FAULT(labels) { rec(f, WWW, 16); f->z->tweak.labels = -1; resign(f); }
+FAULT(labels_more) { rec(f, WWW, 16); f->z->tweak.labels = 1; resign(f); }
+FAULT(labels_wild) { rec(f, "*.wild.zone.example.", 16); f->z->tweak.labels = 1; resign(f); }
+FAULT(labels_nowild) { rec(f, "not.*.star.zone.example.", 16); f->z->tweak.labels = -1; resign(f); }
+FAULT(labels_chain) { den(f, WWW); f->z->tweak.labels = -1; resign(f); }
+FAULT(orig_ttl) { rec(f, WWW, 16); f->z->tweak.ttl = 299; resign(f); }
+FAULT(new_ttl)
 {
-	struct tv *v = rec(f, "www.zone.example.", 16);
+	struct tv *v = rec(f, WWW, 16);
 
 	v->ttl = v->rr[0].ttl = 299;
 	tv_store(f->z, f->m, v);
 }
-static void f_not_lowest(struct fx *f) { rec(f, "www.zone.example.", 16)->ttl = 299; resign(f); }
-static void f_signer_case(struct fx *f) { rec(f, "www.zone.example.", 16); f->z->tweak.signer = "Zone.example."; resign(f); }
-static void f_signer_other(struct fx *f) { rec(f, "www.zone.example.", 16); f->z->tweak.signer = "zone.test."; resign(f); }
-static void f_signer_parent(struct fx *f) { den(f, "www.zone.example."); f->z->tweak.signer = "example."; resign(f); }
-static void f_covered(struct fx *f) { rec(f, "www.zone.example.", 16); f->z->tweak.covered = 1; resign(f); }
-static void f_future(struct fx *f) { rec(f, "www.zone.example.", 16); f->z->tweak.inception = TZ_NOW + 60; resign(f); }
-static void f_expired(struct fx *f) { rec(f, "www.zone.example.", 16); f->z->tweak.expiration = TZ_NOW - 1; resign(f); }
-static void f_soon(struct fx *f) { rec(f, "www.zone.example.", 16); f->z->tweak.expiration = TZ_NOW + 86399; resign(f); }
-static void f_soon_chain(struct fx *f) { den(f, "www.zone.example."); f->z->tweak.expiration = TZ_NOW + 86399; resign(f); }
-static void f_soon_key(struct fx *f) { rec(f, APEX, 48); f->z->tweak.expiration = TZ_NOW + 86399; resign(f); }
+FAULT(not_lowest) { rec(f, WWW, 16)->ttl = 299; resign(f); }
+FAULT(signer_case) { rec(f, WWW, 16); f->z->tweak.signer = "Zone.example."; resign(f); }
+FAULT(signer_other) { rec(f, WWW, 16); f->z->tweak.signer = "zone.test."; resign(f); }
+FAULT(signer_parent) { den(f, WWW); f->z->tweak.signer = "example."; resign(f); }
+FAULT(covered) { rec(f, WWW, 16); f->z->tweak.covered = 1; resign(f); }
+FAULT(future) { rec(f, WWW, 16); f->z->tweak.inception = TZ_NOW + 60; resign(f); }
+FAULT(expired) { rec(f, WWW, 16); f->z->tweak.expiration = TZ_NOW - 1; resign(f); }
+FAULT(soon) { rec(f, WWW, 16); f->z->tweak.expiration = TZ_NOW + 86399; resign(f); }
+FAULT(soon_chain) { den(f, WWW); f->z->tweak.expiration = TZ_NOW + 86399; resign(f); }
+FAULT(soon_key) { rec(f, APEX, 48); f->z->tweak.expiration = TZ_NOW + 86399; resign(f); }
 
-static void unsign(struct fx *f) { f->v->nsig = 0; tv_store(f->z, f->m, f->v); }
-static void f_no_sig(struct fx *f) { rec(f, "www.zone.example.", 16); unsign(f); }
-static void f_no_sig_soa(struct fx *f) { rec(f, APEX, 6); unsign(f); }
-static void f_no_sig_ds(struct fx *f) { rec(f, "secure.zone.example.", 43); unsign(f); }
-static void f_no_sig_chain(struct fx *f) { den(f, "www.zone.example."); unsign(f); }
-static void f_no_sig_apex_chain(struct fx *f) { den(f, APEX); unsign(f); }
-static void f_no_sig_keys(struct fx *f) { rec(f, APEX, 48); unsign(f); }
-static void f_one_alg(struct fx *f)
+static void unsign(struct fx *f) { f->v->nsig = 0; store(f); }
+FAULT(no_sig) { rec(f, WWW, 16); unsign(f); }
+FAULT(no_sig_soa) { rec(f, APEX, 6); unsign(f); }
+FAULT(no_sig_ds) { rec(f, "secure.zone.example.", 43); unsign(f); }
+FAULT(no_sig_chain) { den(f, WWW); unsign(f); }
+FAULT(no_sig_apex_chain) { den(f, APEX); unsign(f); }
+FAULT(no_sig_keys) { rec(f, APEX, 48); unsign(f); }
+FAULT(one_alg) { rec(f, WWW, 16)->nsig = 0; tv_sign_with(f->z, f->v, 1); store(f); }
+FAULT(one_alg_keys) { rec(f, APEX, 48)->nsig = 0; tv_sign_with(f->z, f->v, 0); store(f); }
+FAULT(one_alg_chain) { den(f, WWW)->nsig = 0; tv_sign_with(f->z, f->v, 3); store(f); }
+FAULT(ksk_data) { rec(f, WWW, 16)->nsig = 0; tv_sign_with(f->z, f->v, 0); store(f); }
+static void sign_by_zsk(struct fx *f) { f->v->nsig = 0; tv_sign_with(f->z, f->v, 1); store(f); }
+FAULT(zsk_keys) { rec(f, APEX, 48); sign_by_zsk(f); }
+FAULT(zsk_cds) { rec(f, APEX, 59); sign_by_zsk(f); }
+FAULT(zsk_cdnskey) { rec(f, APEX, 60); sign_by_zsk(f); }
+FAULT(zsk_too) { rec(f, APEX, 59); tv_sign_with(f->z, f->v, 1); store(f); }
+FAULT(twice) { rec(f, WWW, 16); tv_sign_with(f->z, f->v, 1); store(f); }
+FAULT(twice_same)
 {
-	rec(f, "www.zone.example.", 16)->nsig = 0;
-	tv_sign_with(f->z, f->v, 1);
-	tv_store(f->z, f->m, f->v);
-}
-static void f_one_alg_keys(struct fx *f)
-{
-	rec(f, APEX, 48)->nsig = 0;
-	tv_sign_with(f->z, f->v, 0);
-	tv_store(f->z, f->m, f->v);
-}
-static void f_one_alg_chain(struct fx *f)
-{
-	den(f, "www.zone.example.")->nsig = 0;
-	tv_sign_with(f->z, f->v, 3);
-	tv_store(f->z, f->m, f->v);
-}
-static void f_ksk_data(struct fx *f)
-{
-	rec(f, "www.zone.example.", 16)->nsig = 0;
-	tv_sign_with(f->z, f->v, 0);
-	tv_store(f->z, f->m, f->v);
-}
-static void sign_by_zsk(struct fx *f) { f->v->nsig = 0; tv_sign_with(f->z, f->v, 1); tv_store(f->z, f->m, f->v); }
-static void f_zsk_keys(struct fx *f) { rec(f, APEX, 48); sign_by_zsk(f); }
-static void f_zsk_cds(struct fx *f) { rec(f, APEX, 59); sign_by_zsk(f); }
-static void f_zsk_cdnskey(struct fx *f) { rec(f, APEX, 60); sign_by_zsk(f); }
-static void f_zsk_too(struct fx *f) { rec(f, APEX, 59); tv_sign_with(f->z, f->v, 1); tv_store(f->z, f->m, f->v); }
-static void f_twice(struct fx *f) { rec(f, "www.zone.example.", 16); tv_sign_with(f->z, f->v, 1); tv_store(f->z, f->m, f->v); }
-static void f_twice_same(struct fx *f)
-{
-	rec(f, "www.zone.example.", 16);
+	rec(f, WWW, 16);
 	f->v->sig[1] = f->v->sig[0];
 	f->v->nsig = 2;
-	tv_store(f->z, f->m, f->v);
+	store(f);
 }
-static void f_glue(struct fx *f) { rec(f, "ns.sub.zone.example.", 1); resign(f); }
-static void f_glue_at_cut(struct fx *f) { rec(f, "sub.zone.example.", 1); resign(f); }
-static void f_cut_ns(struct fx *f) { rec(f, "sub.zone.example.", 2); resign(f); }
-static void f_cut_ns_secure(struct fx *f) { rec(f, "secure.zone.example.", 2); resign(f); }
-static void f_below_dname(struct fx *f) { rec(f, "x.y.below.dn.zone.example.", 16); resign(f); }
-static void f_ds_below(struct fx *f) { rec(f, "deep.cut.below.sub.zone.example.", 43); resign(f); }
-static void f_sig_short(struct fx *f) { rec(f, "www.zone.example.", 16)->sig[0].len = 17; tv_store(f->z, f->m, f->v); }
+FAULT(glue) { rec(f, "ns.sub.zone.example.", 1); resign(f); }
+FAULT(glue_at_cut) { rec(f, "sub.zone.example.", 1); resign(f); }
+FAULT(cut_ns) { rec(f, "sub.zone.example.", 2); resign(f); }
+FAULT(cut_ns_secure) { rec(f, "secure.zone.example.", 2); resign(f); }
+FAULT(below_dname) { rec(f, "x.y.below.dn.zone.example.", 16); resign(f); }
+FAULT(ds_below) { rec(f, "deep.cut.below.sub.zone.example.", 43); resign(f); }
+FAULT(sig_short) { rec(f, WWW, 16)->sig[0].len = 17; store(f); }
 
 /* --- the chain --- */
 
-static void f_gap(struct fx *f) { del_den(f, "www.zone.example."); relink(f); }
-static void f_gap_apex(struct fx *f) { del_den(f, APEX); relink(f); }
-static void f_gap_wild(struct fx *f) { del_den(f, "*.wild.zone.example."); relink(f); }
-static void f_gap_cut(struct fx *f) { del_den(f, "in.ent1.ent2.zone.example."); relink(f); }
-static void f_gap_secure(struct fx *f) { del_den(f, "secure.zone.example."); relink(f); }
-static void f_gap_ent(struct fx *f) { del_den(f, "b.c.d.zone.example."); relink(f); }
-static void f_gap_ent_cut(struct fx *f) { del_den(f, "ent2.zone.example."); relink(f); }
-static void f_gap_ent_nul(struct fx *f) { del_den(f, "\\001\\000\\002.zone.example."); relink(f); }
-static void f_hole(struct fx *f) { del_den(f, "www.zone.example."); }
-static void f_skip(struct fx *f) /* points over its follower */
+FAULT(gap) { del_den(f, WWW); relink(f); }
+FAULT(gap_apex) { del_den(f, APEX); relink(f); }
+FAULT(gap_wild) { del_den(f, "*.wild.zone.example."); relink(f); }
+FAULT(gap_cut) { del_den(f, "in.ent1.ent2.zone.example."); relink(f); }
+FAULT(gap_secure) { del_den(f, "secure.zone.example."); relink(f); }
+FAULT(gap_ent) { del_den(f, "b.c.d.zone.example."); relink(f); }
+FAULT(gap_ent_cut) { del_den(f, "ent2.zone.example."); relink(f); }
+FAULT(gap_ent_nul) { del_den(f, "\\001\\000\\002.zone.example."); relink(f); }
+FAULT(hole) { del_den(f, WWW); }
+FAULT(skip) /* points over its follower */
 {
 	struct kv *kv = kvmem_open(f->m);
 	struct kv_item it;
 	uint8_t key[512], next[300];
 
-	MUST(!kv_seek(kv, key, tz_key_denial(f->z, "www.zone.example.", key), &it));
+	MUST(!kv_seek(kv, key, tz_key_denial(f->z, WWW, key), &it));
 	for (int i = 0; i < 2; i++) {
 		uint8_t start[2] = { 0x30, it.key[1] };
 
 		if (kv_next(kv, &it) || it.key[0] != 0x30)
 			MUST(!kv_seek(kv, start, 2, &it));
 	}
-	den(f, "www.zone.example.");
+	den(f, WWW);
 	set_next(f, next, next_of(f, &it, next));
 	kv_close(kv);
 	resign(f);
 }
-static void f_self(struct fx *f)
+FAULT(self)
 {
 	uint8_t next[300];
 	struct kv_item it;
 
-	den(f, "www.zone.example.");
+	den(f, WWW);
 	it.key = f->v->key;
 	it.klen = f->v->klen;
 	set_next(f, next, next_of(f, &it, next));
 	resign(f);
 }
-static void f_next_case(struct fx *f)
+FAULT(next_case)
 {
-	den(f, "www.zone.example.");
+	den(f, WWW);
 	for (size_t i = 0; i < map_at(f, f->v); i++) {
 		if (f->v->rr[0].data[i] == 'z')
 			f->v->rr[0].data[i] = 'Z';
 	}
 	resign(f);
 }
-static void f_last(struct fx *f) /* the last record does not go round */
+FAULT(last) /* the last record does not go round */
 {
 	struct kv *kv = kvmem_open(f->m);
 	uint8_t end[2] = { 0x30, (uint8_t)(f->z->nsec3 ? f->z->set + 1 : 1) }, key[512], next[300];
@@ -432,45 +414,50 @@ static void f_last(struct fx *f) /* the last record does not go round */
 	kv_close(kv);
 	resign(f);
 }
-static void bit(struct fx *f, const char *owner, unsigned type) { den(f, owner); flip_type(f, type); resign(f); }
-static void f_map_more(struct fx *f) { bit(f, "www.zone.example.", 28); }
-static void f_map_less(struct fx *f) { bit(f, "*.wild.zone.example.", 15); }
-static void f_map_rrsig(struct fx *f) { bit(f, "www.zone.example.", 46); }
-static void f_map_nsec(struct fx *f) { bit(f, "www.zone.example.", 47); }
-static void f_map_nsec3(struct fx *f) { bit(f, "www.zone.example.", 50); }
-static void f_map_glue(struct fx *f) { bit(f, "zzz.zone.example.", 1); }
-static void f_map_no_ns(struct fx *f) { bit(f, "secure.zone.example.", 2); }
-static void f_map_no_ds(struct fx *f) { bit(f, "secure.zone.example.", 43); }
-static void f_map_ent(struct fx *f) { bit(f, "b.c.d.zone.example.", 16); }
-static void f_map_cut_sig(struct fx *f) { bit(f, "zzz.zone.example.", 46); }
-static void f_map_soa(struct fx *f) { bit(f, APEX, 6); }
-static void f_map_dnskey(struct fx *f) { bit(f, APEX, 48); }
-static void f_map_window(struct fx *f) { bit(f, "types.zone.example.", 1); }
-static void f_map_tail(struct fx *f) /* a trailing zero octet: not the canonical form */
+static void bit(struct fx *f, const char *owner, unsigned type)
 {
-	den(f, "www.zone.example.");
+	den(f, owner);
+	flip_type(f, type);
+	resign(f);
+}
+FAULT(map_more) { bit(f, WWW, 28); }
+FAULT(map_less) { bit(f, "*.wild.zone.example.", 15); }
+FAULT(map_rrsig) { bit(f, WWW, 46); }
+FAULT(map_nsec) { bit(f, WWW, 47); }
+FAULT(map_nsec3) { bit(f, WWW, 50); }
+FAULT(map_glue) { bit(f, "zzz.zone.example.", 1); }
+FAULT(map_no_ns) { bit(f, "secure.zone.example.", 2); }
+FAULT(map_no_ds) { bit(f, "secure.zone.example.", 43); }
+FAULT(map_ent) { bit(f, "b.c.d.zone.example.", 16); }
+FAULT(map_cut_sig) { bit(f, "zzz.zone.example.", 46); }
+FAULT(map_soa) { bit(f, APEX, 6); }
+FAULT(map_dnskey) { bit(f, APEX, 48); }
+FAULT(map_window) { bit(f, "types.zone.example.", 1); }
+FAULT(map_tail) /* a trailing zero octet: not the canonical form */
+{
+	den(f, WWW);
 	f->v->rr[0].data[map_at(f, f->v) + 1]++;
 	f->v->rr[0].data[f->v->rr[0].len++] = 0;
 	resign(f);
 }
-static void f_ghost(struct fx *f) { add_ghost(f, "nobody.zone.example."); }
-static void f_ghost_glue(struct fx *f) { add_ghost(f, "ns.sub.zone.example."); }
-static void f_ghost_dname(struct fx *f) { add_ghost(f, "below.dn.zone.example."); }
-static void f_ghost_ent(struct fx *f) { add_ghost(f, "x.sub.zone.example."); }
-static void f_ghost_nsec_ent(struct fx *f) { add_ghost(f, "b.c.d.zone.example."); }
-static void f_ghost_insecure(struct fx *f) { add_ghost(f, "zzz.zone.example."); }
+FAULT(ghost) { add_ghost(f, "nobody.zone.example."); }
+FAULT(ghost_glue) { add_ghost(f, "ns.sub.zone.example."); }
+FAULT(ghost_dname) { add_ghost(f, "below.dn.zone.example."); }
+FAULT(ghost_ent) { add_ghost(f, "x.sub.zone.example."); }
+FAULT(ghost_nsec_ent) { add_ghost(f, "b.c.d.zone.example."); }
+FAULT(ghost_insecure) { add_ghost(f, "zzz.zone.example."); }
 static void flags(struct fx *f, const char *owner) { den(f, owner)->rr[0].data[1] ^= 1; resign(f); }
-static void f_flag(struct fx *f) { flags(f, "www.zone.example."); }
-static void f_flag_apex(struct fx *f) { flags(f, APEX); }
-static void f_flag_other(struct fx *f) { den(f, APEX)->rr[0].data[1] ^= 2; resign(f); }
-static void f_chain_salt(struct fx *f) { den(f, "www.zone.example.")->rr[0].data[5] ^= 1; resign(f); }
-static void f_chain_iter(struct fx *f) { den(f, "www.zone.example.")->rr[0].data[3] ^= 1; resign(f); }
-static void f_chain_alg(struct fx *f) { den(f, "www.zone.example.")->rr[0].data[0] = 2; resign(f); }
-static void f_param_iter(struct fx *f) { rec(f, APEX, 51)->rr[0].data[3] ^= 1; resign(f); }
-static void f_param_salt(struct fx *f) { rec(f, APEX, 51)->rr[0].data[6] ^= 1; resign(f); }
-static void f_param_flags(struct fx *f) { rec(f, APEX, 51)->rr[0].data[1] = 1; resign(f); }
-static void f_param_gone(struct fx *f) { del_rec(f, APEX, 51); }
-static void f_param_two(struct fx *f)
+FAULT(flag) { flags(f, WWW); }
+FAULT(flag_apex) { flags(f, APEX); }
+FAULT(flag_other) { den(f, APEX)->rr[0].data[1] ^= 2; resign(f); }
+FAULT(chain_salt) { den(f, WWW)->rr[0].data[5] ^= 1; resign(f); }
+FAULT(chain_iter) { den(f, WWW)->rr[0].data[3] ^= 1; resign(f); }
+FAULT(chain_alg) { den(f, WWW)->rr[0].data[0] = 2; resign(f); }
+FAULT(param_iter) { rec(f, APEX, 51)->rr[0].data[3] ^= 1; resign(f); }
+FAULT(param_salt) { rec(f, APEX, 51)->rr[0].data[6] ^= 1; resign(f); }
+FAULT(param_flags) { rec(f, APEX, 51)->rr[0].data[1] = 1; resign(f); }
+FAULT(param_gone) { del_rec(f, APEX, 51); }
+FAULT(param_two)
 {
 	rec(f, APEX, 51);
 	f->v->rr[1] = f->v->rr[0];
@@ -485,10 +472,10 @@ static void set_ttl(struct fx *f, struct tv *v, uint32_t ttl)
 		v->rr[i].ttl = ttl;
 	resign(f);
 }
-static void f_param_ttl(struct fx *f) { set_ttl(f, rec(f, APEX, 51), 60); }
-static void f_param_nsec(struct fx *f) { fresh(f, APEX, 51, 0, "=0100000000"); resign(f); bit(f, APEX, 51); }
-static void f_iterations(struct fx *f) { f->z->iterations = 51; rebuild(f, 0); }
-static void f_mixed(struct fx *f) /* one record of the other kind in DENIAL */
+FAULT(param_ttl) { set_ttl(f, rec(f, APEX, 51), 60); }
+FAULT(param_nsec) { fresh(f, APEX, 51, 0, "=0100000000"); resign(f); bit(f, APEX, 51); }
+FAULT(iterations) { f->z->iterations = 51; rebuild(f, 0); }
+FAULT(mixed) /* one record of the other kind in DENIAL */
 {
 	bool was = f->z->nsec3;
 
@@ -498,33 +485,38 @@ static void f_mixed(struct fx *f) /* one record of the other kind in DENIAL */
 	f->z->nsec3 = was;
 	resign(f);
 }
-static void f_leftover(struct fx *f) { den(f, "www.zone.example.")->key[1] = 200; resign(f); }
-static void f_leftover_low(struct fx *f)
+FAULT(leftover) { den(f, WWW)->key[1] = 200; resign(f); }
+FAULT(leftover_low)
 {
 	f->z->set = 7;
 	rebuild(f, 0);
-	den(f, "www.zone.example.")->key[1] = 2;
+	den(f, WWW)->key[1] = 2;
 	resign(f);
 }
-static void f_nsec_data(struct fx *f) { fresh(f, "www.zone.example.", 47, 300, "zone.example. =000140"); resign(f); }
-static void f_nsec3_data(struct fx *f) { fresh(f, "www.zone.example.", 50, 300, "=0100000000"); resign(f); }
-static void f_rrsig_data(struct fx *f) { fresh(f, "www.zone.example.", 46, 300, "=0010 =0d03 =0000012c =00000000 =00000000 =0000 zone.example. =00"); resign(f); }
-static void f_chain_ttl(struct fx *f) { set_ttl(f, den(f, "www.zone.example."), 601); }
-static void f_chain_ttl_less(struct fx *f) { set_ttl(f, den(f, APEX), 599); }
-static void f_chain_ttl_soa(struct fx *f) /* the SOA changed, one record was signed again with the old TTL */
+FAULT(nsec_data) { fresh(f, WWW, 47, 300, "zone.example. =000140"); resign(f); }
+FAULT(nsec3_data) { fresh(f, WWW, 50, 300, "=0100000000"); resign(f); }
+FAULT(rrsig_data)
+{
+	fresh(f, WWW, 46, 300,
+	      "=0010 =0d03 =0000012c =00000000 =00000000 =0000 zone.example. =00");
+	resign(f);
+}
+FAULT(chain_ttl) { set_ttl(f, den(f, WWW), 601); }
+FAULT(chain_ttl_less) { set_ttl(f, den(f, APEX), 599); }
+FAULT(chain_ttl_soa) /* the SOA changed, one record was signed again with the old TTL */
 {
 	rec(f, APEX, 6);
 	f->v->rr[0].data[f->v->rr[0].len - 1] ^= 1;
 	resign(f);
-	den(f, "www.zone.example.");
+	den(f, WWW);
 	f->z->tweak.expiration = TZ_NOW + 15 * 86400;
 	resign(f);
 }
-static void f_src(struct fx *f) { den(f, "www.zone.example."); f->v->src[f->v->src_len - 2] ^= 1; resign(f); }
-static void f_src_none(struct fx *f) { den(f, "www.zone.example.")->flags &= (uint8_t)~2; resign(f); }
-static void f_chain_two(struct fx *f)
+FAULT(src) { den(f, WWW); f->v->src[f->v->src_len - 2] ^= 1; resign(f); }
+FAULT(src_none) { den(f, WWW)->flags &= (uint8_t)~2; resign(f); }
+FAULT(chain_two)
 {
-	den(f, "www.zone.example.");
+	den(f, WWW);
 	f->v->rr[1] = f->v->rr[0];
 	f->v->rr[1].data[f->v->rr[1].len++] = 1;
 	f->v->nrr = 2;
@@ -533,26 +525,21 @@ static void f_chain_two(struct fx *f)
 
 /* --- the apex and the version --- */
 
-static void f_keys_gone(struct fx *f) { del_rec(f, APEX, 48); bit(f, APEX, 48); }
-static void f_keys_more(struct fx *f)
+FAULT(keys_gone) { del_rec(f, APEX, 48); bit(f, APEX, 48); }
+FAULT(keys_more)
 {
 	tz_add_key(f->z, 13, 256, false, false);
 	rebuild(f, 0);
 	f->z->key[f->z->nkeys - 1].hidden = true;
 }
-static void f_keys_less(struct fx *f)
-{
-	f->z->key[1].hidden = true;
-	rebuild(f, 0);
-	f->z->key[1].hidden = false;
-}
-static void f_alg_gone(struct fx *f)
+FAULT(keys_less) { f->z->key[1].hidden = true; rebuild(f, 0); f->z->key[1].hidden = false; }
+FAULT(alg_gone)
 {
 	for (f->z->nkeys = 4; f->z->nkeys > 2; f->z->nkeys--)
 		EVP_PKEY_free(f->z->key[f->z->nkeys - 1].pkey);
 	rebuild(f, 0);
 }
-static void f_unsigned(struct fx *f)
+FAULT(unsigned)
 {
 	while (f->z->nkeys)
 		EVP_PKEY_free(f->z->key[--f->z->nkeys].pkey);
@@ -560,7 +547,7 @@ static void f_unsigned(struct fx *f)
 	f->run->unsigned_zone = true;
 	rebuild(f, 0);
 }
-static void f_two_soa(struct fx *f)
+FAULT(two_soa)
 {
 	rec(f, APEX, 6);
 	f->v->rr[1] = f->v->rr[0];
@@ -568,26 +555,31 @@ static void f_two_soa(struct fx *f)
 	f->v->nrr = 2;
 	resign(f);
 }
-static void f_no_soa(struct fx *f) { del_rec(f, APEX, 6); bit(f, APEX, 6); }
-static void f_no_ns(struct fx *f) { del_rec(f, APEX, 2); bit(f, APEX, 2); }
-static void f_soa_off(struct fx *f)
+FAULT(no_soa) { del_rec(f, APEX, 6); bit(f, APEX, 6); }
+FAULT(no_ns) { del_rec(f, APEX, 2); bit(f, APEX, 2); }
+FAULT(soa_off)
 {
-	tz_add(f->z, "www.zone.example.", 6, 300, "a. b. =0000000a =00000e10 =00000384 =00093a80 =00000258");
+	tz_add(f->z, WWW, 6, 300, "a. b. =0000000a =00000e10 =00000384 =00093a80 =00000258");
 	rebuild(f, 0);
 }
-static void f_key_ttl(struct fx *f) { set_ttl(f, rec(f, APEX, 48), 60); }
-static void f_cds_ttl(struct fx *f) { set_ttl(f, rec(f, APEX, 59), 60); }
-static void f_clock(struct fx *f) { rec(f, "www.zone.example.", 16); f->run->now = TZ_NOW - 7200; }
-static void f_clock_zero(struct fx *f) { override(f); f->params.now = 0; }
+FAULT(key_ttl) { set_ttl(f, rec(f, APEX, 48), 60); }
+FAULT(cds_ttl) { set_ttl(f, rec(f, APEX, 59), 60); }
+FAULT(clock) { rec(f, WWW, 16); f->run->now = TZ_NOW - 7200; }
+FAULT(clock_zero) { override(f); f->params.now = 0; }
 
 /* --- stored form and expiry index --- */
 
-static void f_crc(struct fx *f) { uint8_t k[512]; poke(f, k, tz_key_record(f->z, "www.zone.example.", 16, k), 30, 4, false); }
-static void f_crc_glue(struct fx *f) { uint8_t k[512]; poke(f, k, tz_key_record(f->z, "ns.sub.zone.example.", 1, k), 20, 4, false); }
-static void f_crc_chain(struct fx *f) { uint8_t k[512]; poke(f, k, tz_key_denial(f->z, "www.zone.example.", k), 30, 4, false); }
-static void f_format(struct fx *f) { uint8_t k[512]; poke(f, k, tz_key_record(f->z, "www.zone.example.", 16, k), 0, 3, true); }
-static void f_flag_bits(struct fx *f) { uint8_t k[512]; poke(f, k, tz_key_record(f->z, "www.zone.example.", 16, k), 5, 0x80, true); }
-static void f_order(struct fx *f)
+FAULT(crc) { uint8_t k[512]; poke(f, k, tz_key_record(f->z, WWW, 16, k), 30, 4, false); }
+FAULT(crc_glue)
+{
+	uint8_t k[512];
+
+	poke(f, k, tz_key_record(f->z, "ns.sub.zone.example.", 1, k), 20, 4, false);
+}
+FAULT(crc_chain) { uint8_t k[512]; poke(f, k, tz_key_denial(f->z, WWW, k), 30, 4, false); }
+FAULT(format) { uint8_t k[512]; poke(f, k, tz_key_record(f->z, WWW, 16, k), 0, 3, true); }
+FAULT(flag_bits) { uint8_t k[512]; poke(f, k, tz_key_record(f->z, WWW, 16, k), 5, 0x80, true); }
+FAULT(order)
 {
 	rec(f, APEX, 2);
 	f->v->rr[2] = f->v->rr[0];
@@ -595,13 +587,13 @@ static void f_order(struct fx *f)
 	f->v->rr[1] = f->v->rr[2];
 	resign(f);
 }
-static void f_dup(struct fx *f) { rec(f, "dup.zone.example.", 15)->rr[2].flags = 0; f->v->flags &= (uint8_t)~4; resign(f); }
-static void f_false_dup(struct fx *f) { rec(f, APEX, 2)->rr[1].flags = 1; f->v->flags |= 4; resign(f); }
-static void f_ttl_flag(struct fx *f) { rec(f, "www.zone.example.", 16)->flags |= 8; resign(f); }
-static void f_owner(struct fx *f) { rec(f, "mixed.zone.example.", 16)->owner[1] ^= 1; resign(f); }
-static void f_outside(struct fx *f) { fresh(f, "www.example.", 16, 300, "'x"); tv_store(f->z, f->m, f->v); }
-static void f_upper_key(struct fx *f) { fresh(f, "www.zone.example.", 16, 300, "'x"); f->v->key[f->v->klen - 5] = 'W'; tv_store(f->z, f->m, f->v); }
-static void f_bad_rdata(struct fx *f) { rec(f, "dup.zone.example.", 15)->rr[0].len--; tv_store(f->z, f->m, f->v); }
+FAULT(dup) { rec(f, "dup.zone.example.", 15)->rr[2].flags = 0; f->v->flags &= (uint8_t)~4; resign(f); }
+FAULT(false_dup) { rec(f, APEX, 2)->rr[1].flags = 1; f->v->flags |= 4; resign(f); }
+FAULT(ttl_flag) { rec(f, WWW, 16)->flags |= 8; resign(f); }
+FAULT(owner) { rec(f, "mixed.zone.example.", 16)->owner[1] ^= 1; resign(f); }
+FAULT(outside) { fresh(f, "www.example.", 16, 300, "'x"); store(f); }
+FAULT(upper_key) { fresh(f, WWW, 16, 300, "'x"); f->v->key[f->v->klen - 5] = 'W'; store(f); }
+FAULT(bad_rdata) { rec(f, "dup.zone.example.", 15)->rr[0].len--; store(f); }
 static size_t entry(struct fx *f, uint8_t *key)
 {
 	key[0] = 0x40;
@@ -609,8 +601,8 @@ static size_t entry(struct fx *f, uint8_t *key)
 	put_be64(key + 9, f->v->exp_seq);
 	return 17;
 }
-static void touch(struct fx *f) { rec(f, "www.zone.example.", 16); resign(f); rec(f, "www.zone.example.", 16); }
-static void f_no_entry(struct fx *f)
+static void touch(struct fx *f) { rec(f, WWW, 16); resign(f); rec(f, WWW, 16); }
+FAULT(no_entry)
 {
 	struct kv *kv = kvmem_open(f->m);
 	uint8_t key[17];
@@ -619,12 +611,12 @@ static void f_no_entry(struct fx *f)
 	MUST(!kv_del(kv, key, entry(f, key)));
 	kv_close(kv);
 }
-static void f_stale_entry(struct fx *f) /* the entry of the base's value was left */
+FAULT(stale_entry) /* the entry of the base's value was left */
 {
 	struct tv *old = malloc(sizeof *old);
 	uint8_t key[17], val[600] = { 1 };
 
-	*old = *rec(f, "www.zone.example.", 16);
+	*old = *rec(f, WWW, 16);
 	touch(f);
 	*f->v = *old;
 	memcpy(val + 5, old->key, old->klen);
@@ -632,16 +624,16 @@ static void f_stale_entry(struct fx *f) /* the entry of the base's value was lef
 	put_raw(f, key, entry(f, key), val, 5 + old->klen);
 	free(old);
 }
-static void f_extra_entry(struct fx *f)
+FAULT(extra_entry)
 {
 	uint8_t key[17], val[100] = { 1 };
 
-	rec(f, "www.zone.example.", 16)->exp_seq = 999999;
+	rec(f, WWW, 16)->exp_seq = 999999;
 	memcpy(val + 5, f->v->key, f->v->klen);
 	put_be32(val + 1, crc32c(0, f->v->key, f->v->klen));
 	put_raw(f, key, entry(f, key), val, 5 + f->v->klen);
 }
-static void f_wrong_entry(struct fx *f) /* points to another RRset */
+FAULT(wrong_entry) /* points to another RRset */
 {
 	uint8_t key[17], val[100] = { 1 };
 	size_t n;
@@ -651,59 +643,59 @@ static void f_wrong_entry(struct fx *f) /* points to another RRset */
 	put_be32(val + 1, crc32c(0, val + 5, n));
 	put_raw(f, key, entry(f, key), val, 5 + n);
 }
-static void f_crc_entry(struct fx *f) { uint8_t key[17]; touch(f); poke(f, key, entry(f, key), 8, 1, false); }
-static void f_exp_time(struct fx *f) { rec(f, "www.zone.example.", 16)->exp_time += 60; tv_store(f->z, f->m, f->v); }
-static void f_exp_wrap(struct fx *f) { rec(f, "www.zone.example.", 16)->exp_time += 1ull << 32; tv_store(f->z, f->m, f->v); }
+FAULT(crc_entry) { uint8_t key[17]; touch(f); poke(f, key, entry(f, key), 8, 1, false); }
+FAULT(exp_time) { rec(f, WWW, 16)->exp_time += 60; store(f); }
+FAULT(exp_wrap) { rec(f, WWW, 16)->exp_time += 1ull << 32; store(f); }
 
 /* --- a change that was not carried through --- */
 
-static void f_new_name(struct fx *f) { tz_add(f->z, "new.zone.example.", 1, 300, "=c0000201"); rebuild(f, 0x30); }
-static void f_new_deep(struct fx *f)
+FAULT(new_name) { tz_add(f->z, "new.zone.example.", 1, 300, "=c0000201"); rebuild(f, 0x30); }
+FAULT(new_deep)
 {
 	tz_add(f->z, "x.y.new.zone.example.", 1, 300, "=c0000201");
 	rebuild(f, 0);
 	del_den(f, "y.new.zone.example.");
 	relink(f);
 }
-static void f_old_name(struct fx *f) { tz_del(f->z, "www.zone.example.", 0); rebuild(f, 0x30); }
-static void f_old_ent(struct fx *f) { tz_del(f->z, "a.b.c.d.zone.example.", 0); rebuild(f, 0); add_ghost(f, "c.d.zone.example."); }
-static void f_new_type(struct fx *f) { tz_add(f->z, "www.zone.example.", 1, 300, "=c0000201"); rebuild(f, 0x30); }
-static void f_old_type(struct fx *f) { tz_del(f->z, "types.zone.example.", 65280); rebuild(f, 0x30); }
-static void f_new_cut(struct fx *f) { tz_add(f->z, "hosts.zone.example.", 2, 300, "ns.other.test."); rebuild(f, 0x30); }
+FAULT(old_name) { tz_del(f->z, WWW, 0); rebuild(f, 0x30); }
+FAULT(old_ent) { tz_del(f->z, "a.b.c.d.zone.example.", 0); rebuild(f, 0); add_ghost(f, "c.d.zone.example."); }
+FAULT(new_type) { tz_add(f->z, WWW, 1, 300, "=c0000201"); rebuild(f, 0x30); }
+FAULT(old_type) { tz_del(f->z, "types.zone.example.", 65280); rebuild(f, 0x30); }
+FAULT(new_cut) { tz_add(f->z, HOSTS, 2, 300, "ns.other.test."); rebuild(f, 0x30); }
 static void below_stays_signed(struct fx *f)
 {
 	rebuild(f, 0);
 	rec(f, "h7.hosts.zone.example.", 1);
 	resign(f);
 }
-static void f_new_cut_signed(struct fx *f) { tz_add(f->z, "hosts.zone.example.", 2, 300, "ns.other.test."); below_stays_signed(f); }
-static void f_new_dname(struct fx *f) { tz_add(f->z, "hosts.zone.example.", 39, 300, "other.test."); rebuild(f, 0x30); }
-static void f_new_dname_signed(struct fx *f) { tz_add(f->z, "hosts.zone.example.", 39, 300, "other.test."); below_stays_signed(f); }
-static void f_old_cut(struct fx *f) { tz_del(f->z, "sub.zone.example.", 2); rebuild(f, 0x30); }
-static void f_old_cut_unsigned(struct fx *f)
+FAULT(new_cut_signed) { tz_add(f->z, HOSTS, 2, 300, "ns.other.test."); below_stays_signed(f); }
+FAULT(new_dname) { tz_add(f->z, HOSTS, 39, 300, "other.test."); rebuild(f, 0x30); }
+FAULT(new_dname_signed) { tz_add(f->z, HOSTS, 39, 300, "other.test."); below_stays_signed(f); }
+FAULT(old_cut) { tz_del(f->z, "sub.zone.example.", 2); rebuild(f, 0x30); }
+FAULT(old_cut_unsigned)
 {
 	tz_del(f->z, "sub.zone.example.", 2);
 	rebuild(f, 0);
 	rec(f, "ns.x.sub.zone.example.", 28);
 	unsign(f);
 }
-static void f_old_cut_ent(struct fx *f)
+FAULT(old_cut_ent)
 {
 	tz_del(f->z, "sub.zone.example.", 2);
 	rebuild(f, 0);
 	del_den(f, "x.sub.zone.example.");
 	relink(f);
 }
-static void f_old_dname(struct fx *f) { tz_del(f->z, "dn.zone.example.", 39); rebuild(f, 0x30); }
-static void f_new_cut_ent(struct fx *f)
+FAULT(old_dname) { tz_del(f->z, "dn.zone.example.", 39); rebuild(f, 0x30); }
+FAULT(new_cut_ent)
 {
 	tz_add(f->z, "c.d.zone.example.", 2, 300, "ns.other.test.");
 	rebuild(f, 0);
 	add_ghost(f, "b.c.d.zone.example.");
 }
-static void f_new_ds(struct fx *f) { tz_add(f->z, "zzz.zone.example.", 43, 300, "=00010d02 =0011"); rebuild(f, 0x30); }
-static void f_old_ds(struct fx *f) { tz_del(f->z, "secure.zone.example.", 43); rebuild(f, 0x30); }
-static void f_old_sub(struct fx *f)
+FAULT(new_ds) { tz_add(f->z, "zzz.zone.example.", 43, 300, "=00010d02 =0011"); rebuild(f, 0x30); }
+FAULT(old_ds) { tz_del(f->z, "secure.zone.example.", 43); rebuild(f, 0x30); }
+FAULT(old_sub)
 {
 	tz_del(f->z, "sub.zone.example.", 0);
 	tz_del(f->z, "ns.sub.zone.example.", 0);
@@ -711,18 +703,23 @@ static void f_old_sub(struct fx *f)
 	tz_del(f->z, "deep.cut.below.sub.zone.example.", 0);
 	rebuild(f, 0x30);
 }
-static void f_apex_dname(struct fx *f) { tz_add(f->z, APEX, 39, 300, "other.test."); rebuild(f, 0x30); }
+FAULT(apex_dname) { tz_add(f->z, APEX, 39, 300, "other.test."); rebuild(f, 0x30); }
 
 /* --- unsigned versions --- */
 
 static void keyed(struct fx *f) { tz_add_key(f->z, 13, 257, true, true); }
-static void f_un_sig(struct fx *f) { keyed(f); rec(f, "www.zone.example.", 16); tv_sign(f->z, f->v); tv_put(f->m, f->v); }
-static void f_un_chain(struct fx *f) { fresh(f, "www.zone.example.", 16, 1, "'x"); f->v->klen = tz_key_denial(f->z, APEX, f->v->key); tv_put(f->m, f->v); }
-static void f_un_entry(struct fx *f)
+FAULT(un_sig) { keyed(f); rec(f, WWW, 16); tv_sign(f->z, f->v); tv_put(f->m, f->v); }
+FAULT(un_chain)
+{
+	fresh(f, WWW, 16, 1, "'x");
+	f->v->klen = tz_key_denial(f->z, APEX, f->v->key);
+	tv_put(f->m, f->v);
+}
+FAULT(un_entry)
 {
 	uint8_t key[17], val[100] = { 1 };
 
-	rec(f, "www.zone.example.", 16);
+	rec(f, WWW, 16);
 	memcpy(val + 5, f->v->key, f->v->klen);
 	put_be32(val + 1, crc32c(0, f->v->key, f->v->klen));
 	put_raw(f, key, entry(f, key), val, 5 + f->v->klen);
@@ -731,65 +728,69 @@ static void f_un_entry(struct fx *f)
 #define F(name, check, variants) { #name, GATE_##check, variants, 0, f_##name }
 #define W(name, check, variants) { #name, GATE_##check, variants, WHOLE_ONLY, f_##name }
 #define C(name, check, variants) { #name, GATE_##check, variants, CHANGE_ONLY, f_##name }
+#define A(name, check) { #name, GATE_##check, ON_ALL, 0, f_##name }
 const struct fault fault_table[] = {
 	F(rdata, BAD_SIG, ON_ALL | ON_TWO | ON_CSK), F(short_sig, BAD_SIG, ON_NSEC | ON_TWO | ON_CSK),
 	F(long_sig, BAD_SIG, ON_NSEC | ON_TWO | ON_CSK), F(zero_sig, BAD_SIG, ON_NSEC | ON_CSK),
-	F(other_data, BAD_SIG, ON_NSEC | ON_CSK), F(same_tag, BAD_SIG, ON_ALL), F(alien, UNKNOWN_KEY, ON_ALL),
-	F(unusable, UNKNOWN_KEY, ON_NSEC), F(labels, LABELS, ON_ALL), F(labels_more, LABELS, ON_ALL),
-	F(labels_wild, LABELS, ON_ALL), F(labels_nowild, LABELS, ON_ALL), F(labels_chain, LABELS, ON_ALL),
-	F(orig_ttl, SIG_TTL, ON_ALL), F(new_ttl, SIG_TTL, ON_ALL), F(not_lowest, TTL, ON_ALL),
-	F(signer_case, SIGNER, ON_ALL), F(signer_other, SIGNER, ON_ALL), F(signer_parent, SIGNER, ON_ALL),
-	F(covered, COVERED, ON_ALL), F(future, TIMES, ON_ALL), F(expired, TIMES, ON_ALL), F(soon, TIMES, ON_ALL),
-	F(soon_chain, TIMES, ON_ALL), F(soon_key, TIMES, ON_ALL), F(no_sig, MISSING_SIG, ON_ALL | ON_TWO | ON_CSK),
-	F(no_sig_soa, MISSING_SIG, ON_ALL), F(no_sig_ds, MISSING_SIG, ON_ALL), F(no_sig_chain, MISSING_SIG, ON_ALL),
-	F(no_sig_apex_chain, MISSING_SIG, ON_ALL), F(no_sig_keys, MISSING_SIG, ON_ALL | ON_CSK), F(no_sig_keys, ROLE, ON_ALL),
-	F(one_alg, MISSING_ALG, ON_TWO), F(one_alg, MISSING_SIG, ON_TWO), F(one_alg_keys, MISSING_ALG, ON_TWO),
-	F(one_alg_chain, MISSING_ALG, ON_TWO), F(ksk_data, MISSING_SIG, ON_ALL), F(ksk_data, ROLE, ON_ALL),
-	F(zsk_keys, ROLE, ON_ALL), F(zsk_cds, ROLE, ON_ALL), F(zsk_cdnskey, ROLE, ON_ALL), F(zsk_too, ROLE, ON_ALL),
-	F(twice, DUPLICATE_SIG, ON_ALL), F(twice_same, DUPLICATE_SIG, ON_ALL), F(glue, SIGNED_MUST_NOT, ON_ALL),
-	F(glue_at_cut, SIGNED_MUST_NOT, ON_ALL), F(cut_ns, SIGNED_MUST_NOT, ON_ALL), F(cut_ns_secure, SIGNED_MUST_NOT, ON_ALL),
-	F(below_dname, SIGNED_MUST_NOT, ON_ALL), F(ds_below, SIGNED_MUST_NOT, ON_ALL), F(sig_short, STORED, ON_ALL),
+	F(other_data, BAD_SIG, ON_NSEC | ON_CSK), A(same_tag, BAD_SIG), A(alien, UNKNOWN_KEY),
+	F(unusable, UNKNOWN_KEY, ON_NSEC), A(labels, LABELS), A(labels_more, LABELS), A(labels_wild, LABELS),
+	A(labels_nowild, LABELS), A(labels_chain, LABELS), A(orig_ttl, SIG_TTL), A(new_ttl, SIG_TTL),
+	A(not_lowest, TTL), A(signer_case, SIGNER), A(signer_other, SIGNER), A(signer_parent, SIGNER),
+	A(covered, COVERED), A(future, TIMES), A(expired, TIMES), A(soon, TIMES), A(soon_chain, TIMES),
+	A(soon_key, TIMES), F(no_sig, MISSING_SIG, ON_ALL | ON_TWO | ON_CSK), A(no_sig_soa, MISSING_SIG),
+	A(no_sig_ds, MISSING_SIG), A(no_sig_chain, MISSING_SIG), A(no_sig_apex_chain, MISSING_SIG),
+	F(no_sig_keys, MISSING_SIG, ON_ALL | ON_CSK), A(no_sig_keys, ROLE), F(one_alg, MISSING_ALG, ON_TWO),
+	F(one_alg, MISSING_SIG, ON_TWO), F(one_alg_keys, MISSING_ALG, ON_TWO),
+	F(one_alg_chain, MISSING_ALG, ON_TWO), A(ksk_data, MISSING_SIG), A(ksk_data, ROLE), A(zsk_keys, ROLE),
+	A(zsk_cds, ROLE), A(zsk_cdnskey, ROLE), A(zsk_too, ROLE), A(twice, DUPLICATE_SIG),
+	A(twice_same, DUPLICATE_SIG), A(glue, SIGNED_MUST_NOT), A(glue_at_cut, SIGNED_MUST_NOT),
+	A(cut_ns, SIGNED_MUST_NOT), A(cut_ns_secure, SIGNED_MUST_NOT), A(below_dname, SIGNED_MUST_NOT),
+	A(ds_below, SIGNED_MUST_NOT), A(sig_short, STORED),
 
-	F(gap, CHAIN_GAP, ON_ALL), F(gap_apex, CHAIN_GAP, ON_ALL), F(gap_wild, CHAIN_GAP, ON_ALL),
-	F(gap_cut, CHAIN_GAP, ON_NSEC | ON_NSEC3), F(gap_secure, CHAIN_GAP, ON_ALL), F(gap_ent, CHAIN_GAP, ON_HASHED),
-	F(gap_ent_cut, CHAIN_GAP, ON_HASHED), F(gap_ent_nul, CHAIN_GAP, ON_HASHED), F(hole, CHAIN_GAP, ON_ALL),
-	F(hole, CHAIN_LINK, ON_ALL), F(skip, CHAIN_LINK, ON_ALL), F(self, CHAIN_LINK, ON_ALL), F(next_case, CHAIN_LINK, ON_NSEC),
-	F(last, CHAIN_LINK, ON_ALL), F(map_more, BITMAP, ON_ALL), F(map_less, BITMAP, ON_ALL), F(map_rrsig, BITMAP, ON_ALL),
-	F(map_nsec, BITMAP, ON_ALL), F(map_nsec3, BITMAP, ON_ALL), F(map_glue, BITMAP, ON_NSEC | ON_NSEC3),
-	F(map_no_ns, BITMAP, ON_ALL), F(map_no_ds, BITMAP, ON_ALL), F(map_ent, BITMAP, ON_HASHED),
-	F(map_cut_sig, BITMAP, ON_NSEC | ON_NSEC3), F(map_soa, BITMAP, ON_ALL), F(map_dnskey, BITMAP, ON_ALL),
-	F(map_window, BITMAP, ON_ALL), F(map_tail, BITMAP, ON_ALL), F(ghost, CHAIN_GHOST, ON_ALL),
-	F(ghost_glue, CHAIN_GHOST, ON_ALL), F(ghost_dname, CHAIN_GHOST, ON_ALL), F(ghost_ent, CHAIN_GHOST, ON_HASHED),
-	F(ghost_nsec_ent, CHAIN_GHOST, ON_NSEC), F(ghost_insecure, CHAIN_GHOST, ON_OPTOUT), F(flag, OPT_OUT, ON_HASHED),
-	F(flag_apex, OPT_OUT, ON_HASHED), F(flag_other, OPT_OUT, ON_HASHED), F(chain_salt, NSEC3_PARAM, ON_NSEC3),
-	F(chain_iter, NSEC3_PARAM, ON_HASHED), F(chain_alg, NSEC3_PARAM, ON_HASHED), F(param_iter, NSEC3_PARAM, ON_HASHED),
-	F(param_salt, NSEC3_PARAM, ON_NSEC3), F(param_flags, NSEC3_PARAM, ON_HASHED), F(param_gone, NSEC3_PARAM, ON_HASHED),
-	F(param_two, NSEC3_PARAM, ON_HASHED), F(param_ttl, TTL, ON_HASHED), F(param_nsec, NSEC3_PARAM, ON_NSEC),
-	F(iterations, NSEC3_PARAM, ON_NSEC3), F(mixed, MIXED_DENIAL, ON_ALL), F(leftover, MIXED_DENIAL, ON_HASHED),
-	F(leftover_low, MIXED_DENIAL, ON_HASHED), F(nsec_data, MIXED_DENIAL, ON_ALL), F(nsec3_data, MIXED_DENIAL, ON_ALL),
-	F(rrsig_data, STORED, ON_ALL), F(chain_ttl, DENIAL_TTL, ON_ALL), F(chain_ttl_less, DENIAL_TTL, ON_ALL), F(chain_ttl_soa, DENIAL_TTL, ON_ALL),
-	W(src, STORED, ON_HASHED), C(src, CHAIN_GHOST, ON_HASHED), F(src_none, STORED, ON_HASHED), F(chain_two, STORED, ON_ALL),
+	A(gap, CHAIN_GAP), A(gap_apex, CHAIN_GAP), A(gap_wild, CHAIN_GAP),
+	F(gap_cut, CHAIN_GAP, ON_NSEC | ON_NSEC3), A(gap_secure, CHAIN_GAP), F(gap_ent, CHAIN_GAP, ON_HASHED),
+	F(gap_ent_cut, CHAIN_GAP, ON_HASHED), F(gap_ent_nul, CHAIN_GAP, ON_HASHED), A(hole, CHAIN_GAP),
+	A(hole, CHAIN_LINK), A(skip, CHAIN_LINK), A(self, CHAIN_LINK), F(next_case, CHAIN_LINK, ON_NSEC),
+	A(last, CHAIN_LINK), A(map_more, BITMAP), A(map_less, BITMAP), A(map_rrsig, BITMAP),
+	A(map_nsec, BITMAP), A(map_nsec3, BITMAP), F(map_glue, BITMAP, ON_NSEC | ON_NSEC3),
+	A(map_no_ns, BITMAP), A(map_no_ds, BITMAP), F(map_ent, BITMAP, ON_HASHED),
+	F(map_cut_sig, BITMAP, ON_NSEC | ON_NSEC3), A(map_soa, BITMAP), A(map_dnskey, BITMAP),
+	A(map_window, BITMAP), A(map_tail, BITMAP), A(ghost, CHAIN_GHOST), A(ghost_glue, CHAIN_GHOST),
+	A(ghost_dname, CHAIN_GHOST), F(ghost_ent, CHAIN_GHOST, ON_HASHED),
+	F(ghost_nsec_ent, CHAIN_GHOST, ON_NSEC), F(ghost_insecure, CHAIN_GHOST, ON_OPTOUT),
+	F(flag, OPT_OUT, ON_HASHED), F(flag_apex, OPT_OUT, ON_HASHED), F(flag_other, OPT_OUT, ON_HASHED),
+	F(chain_salt, NSEC3_PARAM, ON_NSEC3), F(chain_iter, NSEC3_PARAM, ON_HASHED),
+	F(chain_alg, NSEC3_PARAM, ON_HASHED), F(param_iter, NSEC3_PARAM, ON_HASHED),
+	F(param_salt, NSEC3_PARAM, ON_NSEC3), F(param_flags, NSEC3_PARAM, ON_HASHED),
+	F(param_gone, NSEC3_PARAM, ON_HASHED), F(param_two, NSEC3_PARAM, ON_HASHED),
+	F(param_ttl, TTL, ON_HASHED), F(param_nsec, NSEC3_PARAM, ON_NSEC),
+	F(iterations, NSEC3_PARAM, ON_NSEC3), A(mixed, MIXED_DENIAL), F(leftover, MIXED_DENIAL, ON_HASHED),
+	F(leftover_low, MIXED_DENIAL, ON_HASHED), A(nsec_data, MIXED_DENIAL), A(nsec3_data, MIXED_DENIAL),
+	A(rrsig_data, STORED), A(chain_ttl, DENIAL_TTL), A(chain_ttl_less, DENIAL_TTL),
+	A(chain_ttl_soa, DENIAL_TTL), W(src, STORED, ON_HASHED), C(src, CHAIN_GHOST, ON_HASHED),
+	F(src_none, STORED, ON_HASHED), A(chain_two, STORED),
 
-	F(keys_gone, APEX, ON_ALL), F(keys_gone, DOWNGRADE, ON_ALL), F(keys_more, APEX, ON_ALL), F(keys_less, APEX, ON_ALL),
-	F(alg_gone, DOWNGRADE, ON_TWO), F(unsigned, DOWNGRADE, ON_ALL), F(two_soa, APEX, ON_ALL), F(no_soa, APEX, ON_ALL),
-	F(no_ns, APEX, ON_ALL), F(soa_off, APEX, ON_ALL), F(key_ttl, TTL, ON_ALL), F(cds_ttl, TTL, ON_ALL),
-	F(clock, CLOCK, ON_ALL), F(clock_zero, CLOCK, ON_NSEC),
+	A(keys_gone, APEX), A(keys_gone, DOWNGRADE), A(keys_more, APEX), A(keys_less, APEX),
+	F(alg_gone, DOWNGRADE, ON_TWO), A(unsigned, DOWNGRADE), A(two_soa, APEX), A(no_soa, APEX),
+	A(no_ns, APEX), A(soa_off, APEX), A(key_ttl, TTL), A(cds_ttl, TTL), A(clock, CLOCK),
+	F(clock_zero, CLOCK, ON_NSEC),
 
-	F(crc, STORED, ON_ALL), F(crc_glue, STORED, ON_ALL), F(crc_chain, STORED, ON_ALL),
-	F(format, STORED, ON_ALL), F(flag_bits, STORED, ON_ALL), F(order, STORED, ON_ALL), F(dup, STORED, ON_ALL),
-	F(false_dup, STORED, ON_ALL), F(ttl_flag, STORED, ON_ALL), F(owner, STORED, ON_ALL), F(outside, STORED, ON_ALL),
-	F(upper_key, STORED, ON_ALL), F(bad_rdata, STORED, ON_ALL), F(no_entry, EXPIRY_INDEX, ON_ALL),
-	F(stale_entry, EXPIRY_INDEX, ON_ALL), W(extra_entry, EXPIRY_INDEX, ON_ALL), F(wrong_entry, EXPIRY_INDEX, ON_ALL),
-	F(crc_entry, STORED, ON_ALL), F(exp_time, EXPIRY_INDEX, ON_ALL), F(exp_wrap, EXPIRY_INDEX, ON_ALL),
+	A(crc, STORED), A(crc_glue, STORED), A(crc_chain, STORED), A(format, STORED), A(flag_bits, STORED),
+	A(order, STORED), A(dup, STORED), A(false_dup, STORED), A(ttl_flag, STORED), A(owner, STORED),
+	A(outside, STORED), A(upper_key, STORED), A(bad_rdata, STORED), A(no_entry, EXPIRY_INDEX),
+	A(stale_entry, EXPIRY_INDEX), W(extra_entry, EXPIRY_INDEX, ON_ALL), A(wrong_entry, EXPIRY_INDEX),
+	A(crc_entry, STORED), A(exp_time, EXPIRY_INDEX), A(exp_wrap, EXPIRY_INDEX),
 
-	F(new_name, CHAIN_GAP, ON_ALL), F(new_deep, CHAIN_GAP, ON_HASHED), F(old_name, CHAIN_GHOST, ON_ALL),
-	F(old_ent, CHAIN_GHOST, ON_HASHED), F(new_type, BITMAP, ON_ALL), F(old_type, BITMAP, ON_ALL),
-	F(new_cut, CHAIN_GHOST, ON_ALL), F(new_cut_signed, SIGNED_MUST_NOT, ON_ALL), F(new_dname, CHAIN_GHOST, ON_ALL),
-	F(new_dname_signed, SIGNED_MUST_NOT, ON_ALL), F(old_cut, CHAIN_GAP, ON_ALL), F(old_cut_unsigned, MISSING_SIG, ON_ALL),
-	F(old_cut_ent, CHAIN_GAP, ON_HASHED), F(old_dname, CHAIN_GAP, ON_ALL), F(new_cut_ent, CHAIN_GHOST, ON_HASHED),
-	F(new_ds, BITMAP, ON_NSEC | ON_NSEC3), F(new_ds, CHAIN_GAP, ON_OPTOUT), F(old_ds, BITMAP, ON_NSEC | ON_NSEC3),
-	F(old_ds, CHAIN_GHOST, ON_OPTOUT), F(old_sub, CHAIN_GHOST, ON_NSEC | ON_NSEC3), F(apex_dname, CHAIN_GHOST, ON_ALL),
+	A(new_name, CHAIN_GAP), F(new_deep, CHAIN_GAP, ON_HASHED), A(old_name, CHAIN_GHOST),
+	F(old_ent, CHAIN_GHOST, ON_HASHED), A(new_type, BITMAP), A(old_type, BITMAP), A(new_cut, CHAIN_GHOST),
+	A(new_cut_signed, SIGNED_MUST_NOT), A(new_dname, CHAIN_GHOST), A(new_dname_signed, SIGNED_MUST_NOT),
+	A(old_cut, CHAIN_GAP), A(old_cut_unsigned, MISSING_SIG), F(old_cut_ent, CHAIN_GAP, ON_HASHED),
+	A(old_dname, CHAIN_GAP), F(new_cut_ent, CHAIN_GHOST, ON_HASHED),
+	F(new_ds, BITMAP, ON_NSEC | ON_NSEC3), F(new_ds, CHAIN_GAP, ON_OPTOUT),
+	F(old_ds, BITMAP, ON_NSEC | ON_NSEC3), F(old_ds, CHAIN_GHOST, ON_OPTOUT),
+	F(old_sub, CHAIN_GHOST, ON_NSEC | ON_NSEC3), A(apex_dname, CHAIN_GHOST),
 
-	F(un_sig, STRUCTURE, ON_UNSIGNED), F(un_chain, STRUCTURE, ON_UNSIGNED), F(un_entry, STRUCTURE, ON_UNSIGNED),
+	F(un_sig, STRUCTURE, ON_UNSIGNED), F(un_chain, STRUCTURE, ON_UNSIGNED),
+	F(un_entry, STRUCTURE, ON_UNSIGNED),
 };
 const size_t fault_count = sizeof fault_table / sizeof fault_table[0];

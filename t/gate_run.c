@@ -8,14 +8,21 @@
 
 #include "base/err.h"
 
-#define MUST(x) do { if (!(x)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); abort(); } } while (0)
+#define MUST(x)                                                                 \
+	do {                                                                    \
+		if (!(x)) {                                                     \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); \
+			abort();                                                \
+		}                                                               \
+	} while (0)
 #define DS_DATA "=30390d02 =00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define A4 "=c0000201"
 #define A6 "=20010db8000000000000000000000001"
 
 static void fill_apex(struct tz *z, const char *apex)
 {
-	tz_add(z, apex, 6, 3600, "NS1.Zone.example. host.zone.example. =0000000a =00000e10 =00000384 =00093a80 =00000258");
+	tz_add(z, apex, 6, 3600,
+	       "NS1.Zone.example. host.zone.example. =0000000a =00000e10 =00000384 =00093a80 =00000258");
 	tz_add(z, apex, 2, 86400, "ns1.zone.example.");
 	tz_add(z, apex, 2, 86400, "NS2.Other.test.");
 }
@@ -24,11 +31,13 @@ static void fill_names(struct tz *z)
 {
 	static const char *const texts[] = {
 		"www.zone.example.", "a.b.c.d.zone.example.", "*.wild.zone.example.", "MiXed.ZONE.example.",
-		"a\\000b.zone.example.", "b.a.zone.example.", "\\001.z.zone.example.", "\\255\\255.zone.example.",
-		"x.\\000.deep.zone.example.", "a.\\001\\000\\002.zone.example.", "*.zone.example.", "not.*.star.zone.example.",
+		"a\\000b.zone.example.", "b.a.zone.example.", "\\001.z.zone.example.",
+		"\\255\\255.zone.example.", "x.\\000.deep.zone.example.", "a.\\001\\000\\002.zone.example.",
+		"*.zone.example.", "not.*.star.zone.example.",
 		"1.2.3.4.5.6.7.8.9.10.11.12.13.14.15.16.17.18.zone.example.",
 		"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijk.long.zone.example.",
-		"\\000\\000\\000.\\001.\\000.zone.example.", "e0.zone.example.", "zz.e0.zone.example.", "\\065\\046b.zone.example.",
+		"\\000\\000\\000.\\001.\\000.zone.example.", "e0.zone.example.", "zz.e0.zone.example.",
+		"\\065\\046b.zone.example.",
 	};
 
 	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
@@ -138,7 +147,8 @@ void run_params(const struct run *r, struct gate_params *p, struct gate_key keys
 		struct tz_key *k = &z->key[i];
 
 		if (!k->hidden)
-			keys[p->nkeys++] = (struct gate_key){ k->rdata, k->len, k->signs_keys, k->signs_zone };
+			keys[p->nkeys++] = (struct gate_key){ k->rdata, k->len, k->signs_keys,
+							      k->signs_zone };
 	}
 	if (r->base) {
 		p->open_base = open_base;

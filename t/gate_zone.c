@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The tests' own signer (gate_zone.h). Clarity over speed: everything is O(n^2) over a few hundred records. */
+/* The tests' own signer (gate_zone.h). Clarity over speed:
+ * everything is O(n^2) over a few hundred records. */
 #include "gate_zone.h"
 
 #include <stdio.h>
@@ -10,7 +11,13 @@
 #include "base/crc.h"
 #include "base/text.h"
 
-#define MUST(x) do { if (!(x)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); abort(); } } while (0)
+#define MUST(x)                                                                 \
+	do {                                                                    \
+		if (!(x)) {                                                     \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); \
+			abort();                                                \
+		}                                                               \
+	} while (0)
 
 uint8_t tz_lower(uint8_t c)
 {
@@ -127,7 +134,8 @@ size_t tz_data(const char *text, uint8_t *out)
 	return n;
 }
 
-static void add_raw(struct tz *z, const uint8_t *owner, size_t olen, uint16_t type, uint32_t ttl, const uint8_t *data, size_t len)
+static void add_raw(struct tz *z, const uint8_t *owner, size_t olen, uint16_t type, uint32_t ttl,
+		    const uint8_t *data, size_t len)
 {
 	struct tz_rr *r;
 
@@ -668,7 +676,8 @@ struct kvmem *tz_build(struct tz *z, struct kvmem *base)
 		struct tz_name *name = &z->rr[i].name;
 
 		if (rrset_of(z, i, v))
-			finish_value(z, out, base, v, z->nkeys && !occluded(z, name) && (!is_cut(z, name) || v->type == 43));
+			finish_value(z, out, base, v,
+				     z->nkeys && !occluded(z, name) && (!is_cut(z, name) || v->type == 43));
 	}
 	n = z->nkeys ? links_of(z, l) : 0;
 	for (size_t i = 0; i < n; i++) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * A small, slow signer for the tests of the gate: own names, own canonical form, own chain, all by looking
- * through everything each time. It makes whole signed versions in a kvmem, and single values can be taken out,
- * changed, signed again and put back. Errors abort: it is a test.
+ * through everything each time. It makes whole signed versions in a kvmem, and single values can be taken
+ * out, changed, signed again and put back. Errors abort: it is a test.
  */
 #ifndef ZONESEAL_T_GATE_ZONE_H
 #define ZONESEAL_T_GATE_ZONE_H
@@ -17,7 +17,15 @@
 #define TZ_KEY_TTL 7200
 
 struct tz_name { size_t len; uint8_t k[512]; };
-struct tz_rr { struct tz_name name; uint8_t owner[256]; size_t owner_len; uint16_t type; uint32_t ttl; size_t len; uint8_t *data; };
+struct tz_rr {
+	struct tz_name name;
+	uint8_t owner[256];
+	size_t owner_len;
+	uint16_t type;
+	uint32_t ttl;
+	size_t len;
+	uint8_t *data;
+};
 struct tz_key {
 	EVP_PKEY *pkey;
 	uint8_t rdata[600];
@@ -38,7 +46,13 @@ struct tz {
 	uint16_t iterations;
 	uint64_t seq;
 	/* What the next signatures look like, for faults. */
-	struct { int labels; uint32_t ttl; int64_t inception, expiration; const char *signer; uint16_t covered; } tweak;
+	struct {
+		int labels;
+		uint32_t ttl;
+		int64_t inception, expiration;
+		const char *signer;
+		uint16_t covered;
+	} tweak;
 };
 
 /* One stored value, open. */

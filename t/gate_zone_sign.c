@@ -12,7 +12,13 @@
 #include "base/text.h"
 #include "gate_zone.h"
 
-#define MUST(x) do { if (!(x)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); abort(); } } while (0)
+#define MUST(x)                                                                 \
+	do {                                                                    \
+		if (!(x)) {                                                     \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); \
+			abort();                                                \
+		}                                                               \
+	} while (0)
 
 static unsigned labels_of(const uint8_t *wire)
 {
@@ -44,7 +50,8 @@ static size_t public_octets(EVP_PKEY *p, uint8_t alg, uint8_t *out)
 	} else if (alg >= 13) {
 		uint8_t point[200];
 
-		MUST(EVP_PKEY_get_octet_string_param(p, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point, &len) == 1);
+		MUST(EVP_PKEY_get_octet_string_param(p, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point, &len) ==
+		     1);
 		memcpy(out, point + 1, --len);
 	} else {
 		MUST(EVP_PKEY_get_bn_param(p, "e", &e) && EVP_PKEY_get_bn_param(p, "n", &n));
@@ -112,7 +119,9 @@ static size_t owner_of(struct tz *z, const struct tv *v, uint8_t *out)
 
 static size_t signature(struct tz_key *k, const uint8_t *msg, size_t len, uint8_t *out)
 {
-	static const char *const mds[] = { [8] = "SHA256", [10] = "SHA512", [13] = "SHA256", [14] = "SHA384", [15] = NULL, [16] = NULL };
+	static const char *const mds[] = {
+		[8] = "SHA256", [10] = "SHA512", [13] = "SHA256", [14] = "SHA384", [15] = NULL, [16] = NULL
+	};
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	uint8_t der[700];
 	size_t n = sizeof der;
@@ -141,7 +150,8 @@ void tv_sign_with(struct tz *z, struct tv *v, size_t key)
 	size_t olen = owner_of(z, v, owner), slen = z->zone_len, head;
 	struct wr w = wr_growing(4 << 20);
 	int64_t inception = z->tweak.inception ? z->tweak.inception : TZ_NOW - 3600;
-	int64_t expiration = z->tweak.expiration ? z->tweak.expiration : TZ_NOW + 14 * 86400 - (int64_t)v->klen;
+	int64_t expiration = z->tweak.expiration ? z->tweak.expiration
+						 : TZ_NOW + 14 * 86400 - (int64_t)v->klen;
 	unsigned labels = labels_of(owner) - (owner[0] == 1 && owner[1] == '*');
 
 	memcpy(signer, z->zone, slen);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * A PKCS#11 module that forwards to the one in $P11FAULT_MODULE and misbehaves as the file $P11FAULT_CONTROL
- * says, which is read anew on each call. Every intercepted call adds "NAME RV" to $P11FAULT_LOG, so that a test
- * can count. Lines of the control file, calls counted per process and function from 1:
+ * says, which is read anew on each call. Every intercepted call adds "NAME RV" to $P11FAULT_LOG, so that a
+ * test can count. Lines of the control file, calls counted per process and function from 1:
  *
  *	C_Sign 3 return 0x30        the third call
  *	C_Sign every 3 corrupt      every third: one bit of the signature flipped
  *	C_Sign return 0x30          every call
  *	C_Sign hang | crash | der   never returns; SIGSEGV; ECDSA signature as DER
- *	C_Sign data TEXT crash      only when TEXT occurs in what is to be signed (mechanisms that get the message itself)
+ *	C_Sign data TEXT crash      only when TEXT occurs in what is to be signed (mechanisms that get the
+ *				    message itself)
  *	C_Sign 2 lose               all sessions of the token are closed first, behind the caller's back
  *	C_SignInit mechanism 0x1041 0x70   only for that mechanism: return
  *	C_GetSlotList empty         no slots
@@ -35,13 +36,14 @@
 #define LINES_MAX 32
 
 enum fn {
-	F_INITIALIZE, F_FINALIZE, F_SLOTS, F_TOKEN, F_OPEN, F_CLOSE, F_CLOSE_ALL, F_SESSION_INFO, F_LOGIN, F_FIND_INIT,
-	F_FIND, F_FIND_FINAL, F_ATTRIBUTE, F_SIGN_INIT, F_SIGN, F_GENERATE, F_DESTROY, F_COUNT
+	F_INITIALIZE, F_FINALIZE, F_SLOTS, F_TOKEN, F_OPEN, F_CLOSE, F_CLOSE_ALL, F_SESSION_INFO, F_LOGIN,
+	F_FIND_INIT, F_FIND, F_FIND_FINAL, F_ATTRIBUTE, F_SIGN_INIT, F_SIGN, F_GENERATE, F_DESTROY, F_COUNT
 };
 static const char *const names[F_COUNT] = {
 	"C_Initialize", "C_Finalize", "C_GetSlotList", "C_GetTokenInfo", "C_OpenSession", "C_CloseSession",
 	"C_CloseAllSessions", "C_GetSessionInfo", "C_Login", "C_FindObjectsInit", "C_FindObjects",
-	"C_FindObjectsFinal", "C_GetAttributeValue", "C_SignInit", "C_Sign", "C_GenerateKeyPair", "C_DestroyObject",
+	"C_FindObjectsFinal", "C_GetAttributeValue", "C_SignInit", "C_Sign", "C_GenerateKeyPair",
+	"C_DestroyObject",
 };
 
 /* What the control file wants of this call. */
@@ -99,8 +101,8 @@ static int line_applies(char *line, enum fn fn, unsigned long call, struct fault
 	return 1;
 }
 
-/* A token loses its sessions on its own side, never under the feet of a thread inside the library: SoftHSM frees the objects
- * of a session that is signing, and that crash would be ours. */
+/* A token loses its sessions on its own side, never under the feet of a thread inside the library: SoftHSM
+ * frees the objects of a session that is signing, and that crash would be ours. */
 #define REAL(call)                                          \
 	({                                                  \
 		CK_RV rv_;                                  \
@@ -310,7 +312,8 @@ static CK_RV f_attribute(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o, CK_ATTRIBUTE *
 
 	if (common(F_ATTRIBUTE, &f, &rv))
 		return rv;
-	if (strcmp(f.action, "always-auth") == 0 && t->type == CKA_ALWAYS_AUTHENTICATE && t->ulValueLen >= 1) {
+	if (strcmp(f.action, "always-auth") == 0 && t->type == CKA_ALWAYS_AUTHENTICATE &&
+	    t->ulValueLen >= 1) {
 		*(CK_BBOOL *)t->pValue = CK_TRUE;
 		t->ulValueLen = 1;
 		return note(F_ATTRIBUTE, CKR_OK);
@@ -375,8 +378,9 @@ static CK_RV f_sign(CK_SESSION_HANDLE s, CK_BYTE *data, CK_ULONG len, CK_BYTE *s
 	return note(F_SIGN, rv);
 }
 
-static CK_RV f_generate(CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_ATTRIBUTE *pub, CK_ULONG pub_n, CK_ATTRIBUTE *priv,
-			CK_ULONG priv_n, CK_OBJECT_HANDLE *pub_out, CK_OBJECT_HANDLE *priv_out)
+static CK_RV f_generate(CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_ATTRIBUTE *pub, CK_ULONG pub_n,
+			CK_ATTRIBUTE *priv, CK_ULONG priv_n, CK_OBJECT_HANDLE *pub_out,
+			CK_OBJECT_HANDLE *priv_out)
 {
 	struct fault f;
 	CK_RV rv;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The control socket with verbs of the test's own: frames torn and whole, bounds, one request after the other, answers that
- * come later, streams with back-pressure, clients that go away. And what zonesealctl shares: patterns, tables.
+ * The control socket with verbs of the test's own: frames torn and whole, bounds, one request after the
+ * other, answers that come later, streams with back-pressure, clients that go away. And what zonesealctl
+ * shares: patterns, tables.
  */
 #include <check.h>
 #include <errno.h>
@@ -21,7 +22,7 @@
 #include "base/err.h"
 #include "t_suite.h"
 
-/* --- verbs --------------------------------------------------------------------------------------------------------- */
+/* --- verbs ---------------------------------------------------------------------------------------------- */
 
 #define STREAM_FRAMES 200
 #define STREAM_PIECE 50000
@@ -82,7 +83,9 @@ static void verb_stream(struct ctl *c)
 
 const struct verb *verb_find(const char *name)
 {
-	static const struct verb table[] = { { "echo", false, verb_echo }, { "later", true, verb_later }, { "stream", false, verb_stream } };
+	static const struct verb table[] = { { "echo", false, verb_echo },
+					     { "later", true, verb_later },
+					     { "stream", false, verb_stream } };
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
 		if (strcmp(table[i].name, name) == 0)
@@ -90,7 +93,7 @@ const struct verb *verb_find(const char *name)
 	return NULL;
 }
 
-/* --- bench --------------------------------------------------------------------------------------------------------- */
+/* --- bench ---------------------------------------------------------------------------------------------- */
 
 static struct bench *bench_new(void)
 {
@@ -157,7 +160,9 @@ static void ask(struct bench *b, int fd, const char *verb, json_t *args)
 	uint8_t *frame;
 	size_t len;
 
-	ck_assert_int_eq(ctl_encode(json_pack("{s:i, s:s, s:o}", "v", 1, "verb", verb, "args", args), &frame, &len), 0);
+	ck_assert_int_eq(ctl_encode(json_pack("{s:i, s:s, s:o}", "v", 1, "verb", verb, "args", args), &frame,
+				    &len),
+			 0);
 	send_all(b, fd, frame, len);
 	free(frame);
 }
@@ -424,7 +429,8 @@ START_TEST(test_text)
 {
 	json_t *m = ctl_error_msg("code", "bad \xff octet", NULL);
 
-	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(m, "error"), "message")), "bad ? octet");
+	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(m, "error"), "message")),
+			 "bad ? octet");
 	json_decref(m);
 	ck_assert(ctl_zone_match("example.com", "example.com."));
 	ck_assert(ctl_zone_match("EXAMPLE.com.", "example.com."));
@@ -465,8 +471,9 @@ END_TEST
 
 int main(void)
 {
-	const TTest *tests[] = { test_requests, test_torn, test_malformed, test_later, test_gone, test_stream, test_stream_cut,
-				 test_half_close, test_clients, test_encode_bound, test_text, test_table };
+	const TTest *tests[] = { test_requests, test_torn,         test_malformed,  test_later,
+				 test_gone,     test_stream,       test_stream_cut, test_half_close,
+				 test_clients,  test_encode_bound, test_text,       test_table };
 
 	return RUN_SUITE("control", tests);
 }

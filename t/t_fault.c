@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Fault marks: a process that dies of a fault leaves the name of its zone behind; two within an hour quarantine it. */
+/* Fault marks: a process that dies of a fault leaves the name of its zone behind;
+ * two within an hour quarantine it. */
 #include <check.h>
 #include <signal.h>
 #include <stdlib.h>

@@ -146,7 +146,9 @@ static unsigned try_fault(const struct fault *ft, int variant, unsigned *runs)
 	struct tz z;
 	struct kvmem *base = build(&z, (enum variant)variant);
 	struct run r = { .z = &z, .base = base, .unsigned_zone = variant == V_UNSIGNED };
-	struct fx f = { .z = &z, .base = base, .m = tz_copy(base), .v = calloc(1, sizeof(struct tv)), .run = &r };
+	struct fx f = {
+		.z = &z, .base = base, .m = tz_copy(base), .v = calloc(1, sizeof(struct tv)), .run = &r
+	};
 	unsigned missed = 0;
 
 	ft->make(&f);
@@ -227,7 +229,8 @@ END_TEST
 
 static void random_name(struct prng *rng, char *out)
 {
-	static const char *const tops[] = { "", "sub.", "dn.", "hosts.", "ent1.ent2.", "c.d.", "secure.", "zzz.", "r.", "x.sub." };
+	static const char *const tops[] = { "",     "sub.",    "dn.",  "hosts.", "ent1.ent2.",
+					    "c.d.", "secure.", "zzz.", "r.",     "x.sub." };
 	static const char *const subs[] = { "", "a.", "b.", "\\000.", "a.b.", "*.", "h3.", "ns." };
 
 	snprintf(out, 200, "%s%szone.example.", subs[prng_upto(rng, 7)], tops[prng_upto(rng, 9)]);
@@ -251,7 +254,8 @@ static void random_edit(struct tz *z, struct prng *rng)
 			tz_del(z, name, prng_upto(rng, 1) ? kinds[kind].type : 0);
 	} else if (strcmp(name, "zone.example.") || kinds[kind].type == 16 || prng_upto(rng, 9) == 0) {
 		if (kinds[kind].type != 43 || strcmp(name, "zone.example."))
-			tz_add(z, name, kinds[kind].type, (uint32_t)(100 + prng_upto(rng, 3)), kinds[kind].data);
+			tz_add(z, name, kinds[kind].type, (uint32_t)(100 + prng_upto(rng, 3)),
+			       kinds[kind].data);
 	}
 }
 
@@ -329,7 +333,8 @@ START_TEST(random_changes)
 		kvmem_free(base);
 		base = m;
 	}
-	printf("t_gate: random changes, variant %d: %u forgotten steps found, %u harmless\n", _i, bad, harmless);
+	printf("t_gate: random changes, variant %d: %u forgotten steps found, %u harmless\n", _i, bad,
+	       harmless);
 	ck_assert_uint_gt(bad, 25);
 	kvmem_free(base);
 	tz_free(&z);
@@ -509,7 +514,8 @@ START_TEST(single_values)
 		ck_assert(tv_load(m, it.key, it.klen, v));
 		for (size_t i = 0; i < v->nsig; i++) {
 			v->sig[i].data[v->sig[i].len - 1] ^= 1;
-			ck_assert_int_eq(gate_check_value(c, it.key, it.klen, val, tv_encode(v, val), &bad), 0);
+			ck_assert_int_eq(gate_check_value(c, it.key, it.klen, val, tv_encode(v, val), &bad),
+					 0);
 			ck_assert_uint_eq(bad, 1u << i);
 			v->sig[i].data[v->sig[i].len - 1] ^= 1;
 		}

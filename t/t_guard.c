@@ -92,9 +92,9 @@ static size_t encode(const struct input *in, uint8_t *dst, size_t cap)
 static struct input good(const struct keymap_line *l, uint16_t type, const char *owner, uint8_t labels)
 {
 	struct input in = {
-		.type = type, .tag = l->tag, .alg = 13, .labels = labels, .ttl = 300, .expiration = NOW + 86400 * 10,
-		.inception = NOW - 3600, .signer = "example.", .owner = owner, .rr_type = type, .rr_class = 1,
-		.rr_ttl = 300, .n = 1,
+		.type = type, .tag = l->tag, .alg = 13, .labels = labels, .ttl = 300,
+		.expiration = NOW + 86400 * 10, .inception = NOW - 3600, .signer = "example.", .owner = owner,
+		.rr_type = type, .rr_class = 1, .rr_ttl = 300, .n = 1,
 	};
 
 	R(0, "\x0a\x00\x00\x01");
@@ -394,8 +394,10 @@ START_TEST(single_octet_changes)
 	R(0, "\0\1\1a\7example\0");
 	n = encode(&in, buf, sizeof(buf));
 	for (size_t i = 0; i < n; i++) {
-		/* times within their bounds; the owner's first label; preference and the exchange's letters */
-		bool data = (i >= 8 && i < 16) || i == 28 || i == 29 || i == 49 || i == 50 || i == 52 || (i >= 54 && i < 61);
+		/* times within their bounds; the owner's first label;
+		 * preference and the exchange's letters */
+		bool data = (i >= 8 && i < 16) || i == 28 || i == 29 || i == 49 || i == 50 || i == 52 ||
+			    (i >= 54 && i < 61);
 		/* 1 'a' 7 "example" is a name, and so is the one label of all nine */
 		unsigned also = i == 51 ? 9 : 256;
 
@@ -405,7 +407,8 @@ START_TEST(single_octet_changes)
 			if (v == old || v == also)
 				continue;
 			buf[i] = (uint8_t)v;
-			ck_assert_msg(data || guard_check(&zsk, zsk.tag, &map, buf, n) != GUARD_OK, "octet %zu to %u", i, v);
+			ck_assert_msg(data || guard_check(&zsk, zsk.tag, &map, buf, n) != GUARD_OK,
+				      "octet %zu to %u", i, v);
 			buf[i] = old;
 		}
 	}
@@ -415,9 +418,9 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
-		accepts_what_a_signer_makes, refuses_wrong_head, refuses_wrong_validity, refuses_wrong_role_and_type,
-		refuses_wrong_records, refuses_rdata_not_canonical, key_sets_hold_our_keys_only, cds_names_our_keys_only,
-		single_octet_changes,
+		accepts_what_a_signer_makes, refuses_wrong_head, refuses_wrong_validity,
+		refuses_wrong_role_and_type, refuses_wrong_records, refuses_rdata_not_canonical,
+		key_sets_hold_our_keys_only, cds_names_our_keys_only, single_octet_changes,
 	};
 	int rc;
 

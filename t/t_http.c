@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The stats port over loopback with a loop that is the test itself: methods, Host, formats, HEAD, a loop that does not
- * answer, the cap on connections. And the metric text by itself.
+ * The stats port over loopback with a loop that is the test itself: methods, Host, formats, HEAD, a loop that
+ * does not answer, the cap on connections. And the metric text by itself.
  */
 #include <arpa/inet.h>
 #include <check.h>
@@ -22,11 +22,12 @@
 #include "../src/app/mtext.h"
 #include "t_suite.h"
 
-/* --- what the engine would give ---------------------------------------------------------------------------------- */
+/* --- what the engine would give ------------------------------------------------------------------------- */
 
 int http_collect(struct engine *e, const struct http_query *q, struct wr *out)
 {
-	const char *text = q->what == HTTP_METRICS ? "# HELP x y\n# TYPE x gauge\nx 1\n" : q->what == HTTP_READY ? q->strict ? "strict\n" : "lax\n" : "ok\n";
+	const char *text = q->what == HTTP_METRICS ? "# HELP x y\n# TYPE x gauge\nx 1\n"
+			   : q->what == HTTP_READY ? q->strict ? "strict\n" : "lax\n" : "ok\n";
 
 	ck_assert(e->running);
 	wr_bytes(out, text, strlen(text));
@@ -96,7 +97,9 @@ static void fixture_free(struct fixture *f)
 
 static int dial(const struct fixture *f)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(f->port) };
+	struct sockaddr_in a = { .sin_family = AF_INET,
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				 .sin_port = htons(f->port) };
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	ck_assert(fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0);
@@ -126,18 +129,24 @@ START_TEST(test_http_routes)
 	struct fixture *f = fixture_new();
 	char out[65536];
 
-	ck_assert_int_eq(ask(f, "GET /metrics HTTP/1.1\r\nHost: localhost:9353\r\n" END, out, sizeof(out)), 200);
+	ck_assert_int_eq(ask(f, "GET /metrics HTTP/1.1\r\nHost: localhost:9353\r\n" END, out, sizeof(out)),
+			 200);
 	ck_assert_ptr_nonnull(strstr(out, "text/plain; version=0.0.4"));
 	ck_assert_ptr_nonnull(strstr(out, "\nx 1\n"));
 	ck_assert_ptr_nonnull(strstr(out, "\nprocess_open_fds "));
 	ck_assert_ptr_nonnull(strstr(out, "# TYPE process_cpu_seconds_total counter"));
 	ck_assert_ptr_null(strstr(out, "# EOF"));
-	ck_assert_int_eq(ask(f, "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: application/openmetrics-text;version=1.0.0\r\n" END, out, sizeof(out)), 200);
+	ck_assert_int_eq(ask(f,
+			     "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: "
+			     "application/openmetrics-text;version=1.0.0\r\n" END,
+			     out, sizeof(out)),
+			 200);
 	ck_assert_ptr_nonnull(strstr(out, "application/openmetrics-text; version=1.0.0"));
 	ck_assert_ptr_nonnull(strstr(out, "# TYPE process_cpu_seconds counter"));
 	ck_assert_str_eq(out + strlen(out) - 6, "# EOF\n");
 	ck_assert_int_eq(ask(f, "GET /readyz HTTP/1.1\r\nHost: [::1]\r\n" END, out, sizeof(out)), 200);
-	ck_assert_int_eq(ask(f, "GET /readyz?strict=1 HTTP/1.1\r\nHost: [::1]:80\r\n" END, out, sizeof(out)), 503);
+	ck_assert_int_eq(ask(f, "GET /readyz?strict=1 HTTP/1.1\r\nHost: [::1]:80\r\n" END, out, sizeof(out)),
+			 503);
 	ck_assert_int_eq(ask(f, "GET /etc HTTP/1.1\r\nHost: localhost\r\n" END, out, sizeof(out)), 404);
 	ck_assert_int_eq(ask(f, "GET /healthz HTTP/1.0\r\n\r\n", out, sizeof(out)), 200);
 	fixture_free(f);
@@ -149,13 +158,21 @@ START_TEST(test_http_refuses)
 	struct fixture *f = fixture_new();
 	char out[65536], *big = malloc(40000);
 
-	ck_assert_int_eq(ask(f, "GET /metrics HTTP/1.1\r\nHost: evil.example\r\n" END, out, sizeof(out)), 421);
+	ck_assert_int_eq(ask(f, "GET /metrics HTTP/1.1\r\nHost: evil.example\r\n" END, out, sizeof(out)),
+			 421);
 	ck_assert_int_eq(ask(f, "GET /metrics HTTP/1.1\r\n" END, out, sizeof(out)), 421);
-	ck_assert_int_eq(ask(f, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n" END, out, sizeof(out)), 421);
-	ck_assert_int_eq(ask(f, "GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost\r\n" END, out, sizeof(out)), 421);
-	ck_assert_int_eq(ask(f, "DELETE /metrics HTTP/1.1\r\nHost: localhost\r\n" END, out, sizeof(out)), 405);
+	ck_assert_int_eq(ask(f, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n" END, out,
+			     sizeof(out)),
+			 421);
+	ck_assert_int_eq(ask(f, "GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost\r\n" END, out,
+			     sizeof(out)),
+			 421);
+	ck_assert_int_eq(ask(f, "DELETE /metrics HTTP/1.1\r\nHost: localhost\r\n" END, out, sizeof(out)),
+			 405);
 	ck_assert_ptr_nonnull(strstr(out, "Allow: GET, HEAD"));
-	ck_assert_int_ne(ask(f, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n" END "123456789", out, sizeof(out)), 200);
+	ck_assert_int_ne(ask(f, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n" END "123456789",
+			     out, sizeof(out)),
+			 200);
 	strcpy(big, "GET / HTTP/1.1\r\nHost: localhost\r\nX: ");
 	memset(big + strlen(big), 'a', 30000);
 	strcpy(big + 30036, "\r\n" END);
@@ -233,7 +250,8 @@ START_TEST(test_host)
 	struct net_addr listen[2] = { 0 };
 	struct sockaddr_in local = { .sin_family = AF_INET };
 
-	listen[0].v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = inet_addr("192.0.2.1") };
+	listen[0].v4 = (struct sockaddr_in){ .sin_family = AF_INET,
+					     .sin_addr.s_addr = inet_addr("192.0.2.1") };
 	listen[1].v6.sin6_family = AF_INET6;
 	inet_pton(AF_INET6, "2001:db8::1", &listen[1].v6.sin6_addr);
 	local.sin_addr.s_addr = inet_addr("192.0.2.9");
@@ -254,7 +272,7 @@ START_TEST(test_host)
 }
 END_TEST
 
-/* --- metric text --------------------------------------------------------------------------------------------------- */
+/* --- metric text ---------------------------------------------------------------------------------------- */
 
 static char *written(struct mtext *m)
 {
@@ -276,9 +294,11 @@ START_TEST(test_mtext_names)
 		mtext_i64(m, NO_LABELS, -1);
 		mtext_end(m);
 	}
-	ck_assert_str_eq(written(&a), "# HELP x_total What.\n# TYPE x_total counter\nx_total{zone=\"a\\\\\\\"b\\nc.\"} 18446744073709551615\n"
+	ck_assert_str_eq(written(&a), "# HELP x_total What.\n# TYPE x_total counter\n"
+				      "x_total{zone=\"a\\\\\\\"b\\nc.\"} 18446744073709551615\n"
 				      "# HELP y_info Which.\n# TYPE y_info gauge\ny_info -1\n");
-	ck_assert_str_eq(written(&b), "# HELP x What.\n# TYPE x counter\nx_total{zone=\"a\\\\\\\"b\\nc.\"} 18446744073709551615\n"
+	ck_assert_str_eq(written(&b), "# HELP x What.\n# TYPE x counter\n"
+				      "x_total{zone=\"a\\\\\\\"b\\nc.\"} 18446744073709551615\n"
 				      "# HELP y Which.\n# TYPE y info\ny_info -1\n# EOF\n");
 	wr_free(&a.w);
 	wr_free(&b.w);
@@ -293,17 +313,20 @@ START_TEST(test_mtext_histogram)
 
 	mtext_family(&m, "h_seconds", M_HISTOGRAM, "How long.");
 	mtext_histogram(&m, LABELS({ "k", "v" }), bound, n, 3, 2.5);
-	ck_assert_str_eq(written(&m), "# HELP h_seconds How long.\n# TYPE h_seconds histogram\n"
-				      "h_seconds_bucket{k=\"v\",le=\"0.001\"} 1\nh_seconds_bucket{k=\"v\",le=\"1.0\"} 3\n"
-				      "h_seconds_bucket{k=\"v\",le=\"+Inf\"} 6\nh_seconds_sum{k=\"v\"} 2.5\nh_seconds_count{k=\"v\"} 6\n");
+	ck_assert_str_eq(written(&m),
+			 "# HELP h_seconds How long.\n# TYPE h_seconds histogram\n"
+			 "h_seconds_bucket{k=\"v\",le=\"0.001\"} 1\nh_seconds_bucket{k=\"v\",le=\"1.0\"} 3\n"
+			 "h_seconds_bucket{k=\"v\",le=\"+Inf\"} 6\n"
+			 "h_seconds_sum{k=\"v\"} 2.5\nh_seconds_count{k=\"v\"} 6\n");
 	wr_free(&m.w);
 }
 END_TEST
 
 int main(void)
 {
-	const TTest *tests[] = { test_http_routes, test_http_refuses, test_http_head, test_http_stalled, test_http_cap, test_http_none,
-				 test_host, test_mtext_names, test_mtext_histogram };
+	const TTest *tests[] = { test_http_routes,  test_http_refuses, test_http_head,
+				 test_http_stalled, test_http_cap,     test_http_none,
+				 test_host,         test_mtext_names,  test_mtext_histogram };
 
 	return RUN_SUITE("http", tests);
 }

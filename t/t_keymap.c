@@ -114,10 +114,12 @@ END_TEST
 
 START_TEST(lines_are_strict)
 {
-	static const char head[] = "key 000102030405060708090a0b0c0d0e0f keystore hsm zone example. role ksk algorithm 13 ";
+	static const char head[] =
+		"key 000102030405060708090a0b0c0d0e0f keystore hsm zone example. role ksk algorithm 13 ";
 	static const char *const bad[] = {
-		"", "bits 0", "bits 0 validity 5 pub", "bits 0 validity 5 pub - more", "bits 65536 validity 5 pub -",
-		"bits 0 validity -5 pub -", "bits 0 validity 5 pub 00", "validity 5 bits 0 pub -",
+		"", "bits 0", "bits 0 validity 5 pub", "bits 0 validity 5 pub - more",
+		"bits 65536 validity 5 pub -", "bits 0 validity -5 pub -", "bits 0 validity 5 pub 00",
+		"validity 5 bits 0 pub -",
 	};
 	struct keymap_line l;
 	char text[1024];
@@ -170,7 +172,8 @@ END_TEST
 /* The DNSKEY and DS of RFC 6605 6.1 (P-256), and its tag. */
 START_TEST(tag_and_ds_of_rfc6605)
 {
-	static const char b64[] = "GojIhhXUN/u4v54ZQqGSnyhWJwaubCvTmeexv7bR6edbkrSqQpF64cYbcB7wNcP+e+MAnLr+Wi9xMWyQLc8NAA==";
+	static const char b64[] =
+		"GojIhhXUN/u4v54ZQqGSnyhWJwaubCvTmeexv7bR6edbkrSqQpF64cYbcB7wNcP+e+MAnLr+Wi9xMWyQLc8NAA==";
 	uint8_t pub[66];
 	struct keymap_line l = { .role = ROLE_KSK, .algorithm = 13 };
 
@@ -208,7 +211,8 @@ START_TEST(points_in_their_encodings)
 			memcpy(raw + head, pub, form == 3 ? size : len);
 			head += form == 3 ? size : len;
 			got_len = sizeof(got);
-			ck_assert_msg(pub_from_point(alg, raw, head, got, &got_len) == 0, "algorithm %u form %d", alg, form);
+			ck_assert_msg(pub_from_point(alg, raw, head, got, &got_len) == 0,
+				      "algorithm %u form %d", alg, form);
 			ck_assert_uint_eq(got_len, len);
 			ck_assert_mem_eq(got, pub, len);
 			got_len = sizeof(got);

@@ -672,9 +672,9 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
-		empty_commit_reopen, old_snapshot_stays, stale_base_and_parking, build_and_publish, build_large,
-		donors, damaged_cut, damaged_empty_or_gone, damaged_meta_pages, damaged_current, other_formats,
-		map_grows, build_map_grows, view_limit, bounded_open, no_room, purge,
+		empty_commit_reopen, old_snapshot_stays, stale_base_and_parking, build_and_publish,
+		build_large, donors, damaged_cut, damaged_empty_or_gone, damaged_meta_pages, damaged_current,
+		other_formats, map_grows, build_map_grows, view_limit, bounded_open, no_room, purge,
 	};
 
 	return RUN_SUITE("store", tests);

@@ -36,8 +36,9 @@ START_TEST(every_algorithm_signs)
 			b = rig_batch_new(&r, &k, role == ROLE_KSK ? 1 : 20);
 			submit(&r, b);
 			RIG_UNTIL(&r, rig_batch_done(b));
-			ck_assert_msg(rig_batch_good(b, &k) == b->b.n, "algorithm %u, role %d: %zu good, first: %s",
-				      algorithms[a], role, rig_batch_good(b, &k), zs_strerror(b->b.req[b->b.n - 1].result));
+			ck_assert_msg(rig_batch_good(b, &k) == b->b.n,
+				      "algorithm %u, role %d: %zu good, first: %s", algorithms[a], role,
+				      rig_batch_good(b, &k), zs_strerror(b->b.req[b->b.n - 1].result));
 			rig_batch_free(b);
 		}
 	rig_free(&r);
@@ -284,8 +285,8 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		every_algorithm_signs, refused_requests_leave_the_vault_alive, vault_checks_time_and_key,
-		key_files_are_managed, killed_vault_completes_the_batch, orderly_end_poisons_nothing, cancel_and_bounds,
-		throughput,
+		key_files_are_managed, killed_vault_completes_the_batch, orderly_end_poisons_nothing,
+		cancel_and_bounds, throughput,
 	};
 
 	return RUN_SUITE("vault", tests);

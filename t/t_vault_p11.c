@@ -81,7 +81,8 @@ static void hsm_init(struct hsm *h)
 	snprintf(h->control, sizeof(h->control), "%s/control", h->r.dir);
 	snprintf(h->log, sizeof(h->log), "%s/calls", h->r.dir);
 	ck_assert_int_eq(mkdir(tokens, 0700), 0);
-	snprintf(text, sizeof(text), "directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n", tokens);
+	snprintf(text, sizeof(text),
+		 "directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n", tokens);
 	write_file(h->r.conf, text, 0600);
 	write_file(h->r.pin_file, PIN "\n", 0600);
 	faults(h, "");
@@ -91,7 +92,8 @@ static void hsm_init(struct hsm *h)
 	setenv("P11FAULT_LOG", h->log, 1);
 	/* SoftHSM's exit handlers leak; that is not ours to find */
 	setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
-	snprintf(cmd, sizeof(cmd), "softhsm2-util --init-token --free --label zoneseal --pin '%s' --so-pin 5678 >/dev/null",
+	snprintf(cmd, sizeof(cmd),
+		 "softhsm2-util --init-token --free --label zoneseal --pin '%s' --so-pin 5678 >/dev/null",
 		 PIN);
 	ck_assert_int_eq(system(cmd), 0);
 	h->r.setup.module = fault_module();
@@ -178,7 +180,7 @@ START_TEST(generate_and_delete_are_idempotent)
 }
 END_TEST
 
-/* RULES 7: one login for one wrong PIN, however often the vault is started; a new PIN file opens the latch. */
+/* One login for one wrong PIN, however often the vault is started; a new PIN file opens the latch. */
 START_TEST(wrong_pin_is_tried_once)
 {
 	struct hsm h;
@@ -215,7 +217,8 @@ START_TEST(wrong_pin_is_tried_once)
 }
 END_TEST
 
-/* The latch stands before C_Login and through a death in it; an error that is not about the PIN takes it away. */
+/* The latch stands before C_Login and through a death in it;
+ * an error that is not about the PIN takes it away. */
 START_TEST(latch_around_login)
 {
 	struct hsm h;
@@ -282,10 +285,10 @@ START_TEST(one_bad_call_heals)
 {
 	static const char *const lines[] = {
 		"C_Sign 5 return 0x30", "C_Sign 5 return 0x6", "C_Sign 5 return 0xb3", "C_Sign 5 return 0x32",
-		"C_Sign 5 return 0xe0", "C_Sign 5 return 0x101", "C_Sign 5 return 0x60", "C_SignInit 5 return 0x90",
-		"C_SignInit 5 return 0x82", "C_Sign 5 lose", "C_SignInit 6 lose", "C_Sign 5 return 0x190",
-		"C_Sign 5 return 0x31", "C_SignInit 1 return 0xb3", "C_FindObjects 2 return 0x5",
-		"C_GetAttributeValue 3 return 0x30", "C_FindObjectsInit 1 lose",
+		"C_Sign 5 return 0xe0", "C_Sign 5 return 0x101", "C_Sign 5 return 0x60",
+		"C_SignInit 5 return 0x90", "C_SignInit 5 return 0x82", "C_Sign 5 lose", "C_SignInit 6 lose",
+		"C_Sign 5 return 0x190", "C_Sign 5 return 0x31", "C_SignInit 1 return 0xb3",
+		"C_FindObjects 2 return 0x5", "C_GetAttributeValue 3 return 0x30", "C_FindObjectsInit 1 lose",
 	};
 	struct hsm h;
 	struct rig_key k;
@@ -443,7 +446,8 @@ START_TEST(hang_is_overdue_and_poison_is_named)
 	/* the test's clock: an hour later when the beat says that a call runs */
 	for (int i = 0; i < 2; i++) {
 		RIG_UNTIL(&h.r, calls(&h, "C_Sign", "0x0") > 0);
-		RIG_UNTIL(&h.r, (vmanage_overdue(h.r.manage, t), vmanage_overdue(h.r.manage, (mono_t){ t.us + 15000000 })) >= 10);
+		RIG_UNTIL(&h.r, (vmanage_overdue(h.r.manage, t),
+				 vmanage_overdue(h.r.manage, (mono_t){ t.us + 15000000 })) >= 10);
 		ck_assert(!rig_batch_done(b));
 		rig_kill(&h.r, SIGKILL);
 		if (i == 0) {
@@ -481,7 +485,8 @@ START_TEST(crash_in_a_batch_is_completed)
 }
 END_TEST
 
-/* A token that stays away ends the process in order; nothing is lost, and it is found again when it is back. */
+/* A token that stays away ends the process in order;
+ * nothing is lost, and it is found again when it is back. */
 START_TEST(lost_token_ends_the_process)
 {
 	struct hsm h;
@@ -510,11 +515,12 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
-		every_algorithm_signs, generate_and_delete_are_idempotent, wrong_pin_is_tried_once, latch_around_login,
-		no_login_at_final_try_and_bad_pin_files, already_logged_in_is_success, one_bad_call_heals,
-		own_errors_restart_nothing, quirks_of_mechanisms_and_objects, second_mechanism,
-		corrupt_signatures_pass_with_their_session, challenge_catches_a_wrong_key,
-		hang_is_overdue_and_poison_is_named, crash_in_a_batch_is_completed, lost_token_ends_the_process,
+		every_algorithm_signs, generate_and_delete_are_idempotent, wrong_pin_is_tried_once,
+		latch_around_login, no_login_at_final_try_and_bad_pin_files, already_logged_in_is_success,
+		one_bad_call_heals, own_errors_restart_nothing, quirks_of_mechanisms_and_objects,
+		second_mechanism, corrupt_signatures_pass_with_their_session, challenge_catches_a_wrong_key,
+		hang_is_overdue_and_poison_is_named, crash_in_a_batch_is_completed,
+		lost_token_ends_the_process,
 	};
 
 	if (access(SOFTHSM, R_OK) != 0) {

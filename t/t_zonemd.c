@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * ZONEMD: the examples of RFC 8976 appendix A and zones that another implementation signed and digested, whole and
- * spoilt. Zones are files of records (t/data/zonemd, made by t/py/zonemd_data.py), taken in as a transfer is: what is
- * out of zone goes, the SOA stands aside, the rest is sorted.
+ * ZONEMD: the examples of RFC 8976 appendix A and zones that another implementation signed and digested,
+ * whole and spoilt. Zones are files of records (t/data/zonemd, made by t/py/zonemd_data.py), taken in as a
+ * transfer is: what is out of zone goes, the SOA stands aside, the rest is sorted.
  */
 #include <check.h>
 #include <stdio.h>
@@ -158,7 +158,8 @@ START_TEST(test_every_record_counts)
 	for (size_t i = 0; i < nrows; i++) {
 		struct row *r = &row[i];
 		bool apex = name_eq(r->owner, zone);
-		bool out = apex && (r->type == T_ZONEMD || (r->type == T_RRSIG && be16(r->rdata) == T_ZONEMD));
+		bool out = apex &&
+			   (r->type == T_ZONEMD || (r->type == T_RRSIG && be16(r->rdata) == T_ZONEMD));
 		bool twin = r->type == T_TXT && strncmp((const char *)r->owner, "\011duplicate", 10) == 0;
 
 		if (r->type == T_ZONEMD && apex)
@@ -298,7 +299,9 @@ START_TEST(test_bad_soa)
 	struct rr soa;
 
 	load("simple");
-	soa = (struct rr){ .owner = row[0].owner, .type = T_SOA, .class = CLASS_IN, .rdata = row[0].rdata, .rdlen = 19 };
+	soa = (struct rr){
+		.owner = row[0].owner, .type = T_SOA, .class = CLASS_IN, .rdata = row[0].rdata, .rdlen = 19
+	};
 	ck_assert_ptr_null(zonemd_new(&soa));
 }
 END_TEST

@@ -70,8 +70,12 @@ void rig_init(struct rig *r, bool file)
 	snprintf(r->pin_file, sizeof(r->pin_file), "%s/pin", r->dir);
 	snprintf(r->conf, sizeof(r->conf), "%s/softhsm2.conf", r->dir);
 	ck_assert_int_eq(mkdir(r->key_dir, 0700), 0);
-	r->setup = (struct vault_setup){ .keystore = file ? "file" : "hsm", .file = file, .key_dir = r->key_dir,
-					 .latch_path = r->latch, .sessions = 2, .threads = 2 };
+	r->setup = (struct vault_setup){ .keystore = file ? "file" : "hsm",
+					 .file = file,
+					 .key_dir = r->key_dir,
+					 .latch_path = r->latch,
+					 .sessions = 2,
+					 .threads = 2 };
 	if (!file)
 		r->setup.pin_file = r->pin_file;
 	pthread_mutex_init(&r->lock, NULL);

@@ -67,7 +67,8 @@ struct conf_zone {
 	uint8_t wire[255];        /* lower case */
 	uint8_t wire_len;
 	const struct policy *policy;
-	const struct conf_remote **upstream, **notify_from, **downstream, **transfer; /* notify_from: default filled in */
+	/* notify_from: default filled in */
+	const struct conf_remote **upstream, **notify_from, **downstream, **transfer;
 	size_t nupstream, nnotify_from, ndownstream, ntransfer;
 	enum conf_updnssec upstream_dnssec;
 	enum conf_expire expire;
@@ -105,11 +106,13 @@ struct conf {
 
 /* Where octets of files come from. */
 struct conf_source {
-	/* Whole file into a heap buffer with NUL behind it; secret: must not be readable by others. zs_err. */
+	/* Whole file into a heap buffer with NUL behind it;
+	 * secret: must not be readable by others. zs_err. */
 	int (*read)(void *ctx, const char *path, bool secret, char **out, size_t *len);
 	/* Paths that match a glob pattern, sorted, heap-allocated NULL-terminated array of heap strings. */
 	int (*glob)(void *ctx, const char *pattern, char ***out);
-	/* Whether a secret that conf_load() itself must not see (a PIN file) could be read. NULL: not asked. */
+	/* Whether a secret that conf_load() itself must not see (a PIN file) could be read.
+	 * NULL: not asked. */
 	int (*check)(void *ctx, const char *path);
 	void *ctx;
 };
@@ -125,9 +128,10 @@ char *conf_errors_text(const struct conf_errors *errs);
 
 #define CONF_NO_SECRETS 1u /* do not read secret files (vaults, dumps) */
 
-/* 0 and *out, or ZS_ECONFIG with at least one error in *errs, or ZS_ENOMEM (*errs is to be freed in all cases:
- * warnings). */
-int conf_load(const char *path, const struct conf_source *src, unsigned flags, struct conf **out, struct conf_errors *errs);
+/* 0 and *out, or ZS_ECONFIG with at least one error in *errs, or ZS_ENOMEM (*errs is to be freed in all
+ * cases: warnings). */
+int conf_load(const char *path, const struct conf_source *src, unsigned flags, struct conf **out,
+	      struct conf_errors *errs);
 void conf_free(struct conf *c); /* clears secrets; NULL is legal */
 
 /* Every file that conf_load read, with octets: what the parent sends the engine. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * External merge sort of (key, value) octet strings: AXFR order is arbitrary and zones are larger than memory.
- * Runs go to unlinked temporary files under dir; memory stays within the budget. Equal keys keep their order
- * of arrival. Already sorted input costs one run.
+ * External merge sort of (key, value) octet strings: AXFR order is arbitrary and zones are larger than
+ * memory. Runs go to unlinked temporary files under dir; memory stays within the budget. Equal keys keep
+ * their order of arrival. Already sorted input costs one run.
  */
 #ifndef ZONESEAL_DNS_EXTSORT_H
 #define ZONESEAL_DNS_EXTSORT_H

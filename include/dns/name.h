@@ -3,8 +3,8 @@
  * Domain names in uncompressed wire form (RFC 1035 3.1) and their order keys.
  *
  * Order key (ARCHITECTURE "Names and order"): labels from the root down, lower-cased, octet 00 -> 01 01,
- * 01 -> 01 02, each label ended by 00; the root has the empty key. Keys compare with memcmp (shorter first) in
- * RFC 4034 6.1 canonical order, are injective and are prefixes of their descendants' keys. libknot's
+ * 01 -> 01 02, each label ended by 00; the root has the empty key. Keys compare with memcmp (shorter first)
+ * in RFC 4034 6.1 canonical order, are injective and are prefixes of their descendants' keys. libknot's
  * knot_dname_cmp()/knot_dname_lf() confuse NUL octets in labels with label ends and are never used.
  */
 #ifndef ZONESEAL_DNS_NAME_H
@@ -53,6 +53,7 @@ int okey_cmp(const uint8_t *a, size_t alen, const uint8_t *b, size_t blen);
 
 /* Reads a possibly compressed name of a message at *pos, advances *pos behind it. Pointers must go backwards;
  * bounded. ZS_EFORMAT, ZS_ETRUNC. */
-int name_unpack(const uint8_t *msg, size_t msglen, size_t *pos, uint8_t out[static NAME_MAX_WIRE], size_t *len);
+int name_unpack(const uint8_t *msg, size_t msglen, size_t *pos, uint8_t out[static NAME_MAX_WIRE],
+		size_t *len);
 
 #endif

@@ -10,8 +10,8 @@
 enum {
 	T_A = 1, T_NS = 2, T_CNAME = 5, T_SOA = 6, T_PTR = 12, T_MX = 15, T_TXT = 16, T_AAAA = 28, T_SRV = 33,
 	T_DNAME = 39, T_OPT = 41, T_DS = 43, T_RRSIG = 46, T_NSEC = 47, T_DNSKEY = 48, T_NSEC3 = 50,
-	T_NSEC3PARAM = 51, T_CDS = 59, T_CDNSKEY = 60, T_ZONEMD = 63, T_TKEY = 249, T_TSIG = 250, T_IXFR = 251,
-	T_AXFR = 252, T_ANY = 255, T_PRIVATE_SIGNING = 65534,
+	T_NSEC3PARAM = 51, T_CDS = 59, T_CDNSKEY = 60, T_ZONEMD = 63, T_TKEY = 249, T_TSIG = 250,
+	T_IXFR = 251, T_AXFR = 252, T_ANY = 255, T_PRIVATE_SIGNING = 65534,
 };
 #define CLASS_IN 1
 #define RDATA_MAX 65535
@@ -38,7 +38,8 @@ int rr_type_from_text(const char *text, uint16_t *out);
  * checked against the type's layout and rdlen must be used up exactly. out: room for RDATA_MAX.
  * ZS_EFORMAT, ZS_ETRUNC, ZS_ELIMIT (expands to more than 65,535).
  */
-int rdata_unpack(const uint8_t *msg, size_t msglen, size_t pos, uint16_t rdlen, uint16_t type, uint8_t *out, uint16_t *outlen);
+int rdata_unpack(const uint8_t *msg, size_t msglen, size_t pos, uint16_t rdlen, uint16_t type, uint8_t *out,
+		 uint16_t *outlen);
 /* Checks uncompressed RDATA against its type's layout. */
 int rdata_check(uint16_t type, const uint8_t *rdata, uint16_t len);
 /* Canonical form into out (same length, may be rdata itself). */
@@ -49,7 +50,8 @@ bool rdata_folds_case(uint16_t type);
 int rdata_cmp(const uint8_t *a, uint16_t alen, const uint8_t *b, uint16_t blen);
 /* The same order over RDATA as stored, without copies: 0 = a duplicate by canonical RDATA. */
 int rdata_cmp_canonical(uint16_t type, const uint8_t *a, uint16_t alen, const uint8_t *b, uint16_t blen);
-/* Presentation form of RDATA through libknot, RFC 3597 form when that fails. dst of cap octets; length or ZS_EFULL. */
+/* Presentation form of RDATA through libknot, RFC 3597 form when that fails.
+ * dst of cap octets; length or ZS_EFULL. */
 int rdata_text(uint16_t type, const uint8_t *rdata, uint16_t len, char *dst, size_t cap);
 
 /* Fields of SOA RDATA (checked): offsets of the five numbers from the end. */

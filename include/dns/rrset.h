@@ -62,10 +62,12 @@ struct rrset {
 int rrset_normalise(struct rrset *set, struct arena *scratch);
 /* Appends the stored form. */
 void rrset_encode(const struct rrset *set, struct wr *out);
-/* Checks format, CRC and every length. owner is taken from the value, else from `owner_lower` (wire of the key).
- * Arrays come from mem; octets stay borrowed from val. ZS_ECRC, ZS_EFORMAT, ZS_EVERSION, ZS_ENOMEM. */
-int rrset_decode(struct rrset *out, uint16_t type, const uint8_t *owner_lower, const uint8_t *val, size_t vlen, struct arena *mem);
-/* Same canonical content: TTL and records without duplicates, canonical RDATA. Owner case and signatures do not count. */
+/* Checks format, CRC and every length. owner is taken from the value, else from `owner_lower` (wire of the
+ * key). Arrays come from mem; octets stay borrowed from val. ZS_ECRC, ZS_EFORMAT, ZS_EVERSION, ZS_ENOMEM. */
+int rrset_decode(struct rrset *out, uint16_t type, const uint8_t *owner_lower, const uint8_t *val,
+		 size_t vlen, struct arena *mem);
+/* Same canonical content: TTL and records without duplicates, canonical RDATA.
+ * Owner case and signatures do not count. */
 bool rrset_same_content(const struct rrset *a, const struct rrset *b);
 
 /* Reading without allocation, for rendering and scans. */
@@ -82,8 +84,8 @@ int rrval_open(struct rrval *v, const uint8_t *val, size_t vlen); /* checks as r
 bool rrval_rr(struct rrval *v, struct rr_item *out);   /* next record; false at the end */
 bool rrval_sig(struct rrval *v, struct sig_item *out);
 
-/* Canonical wire form of the whole RRset, duplicates left out, TTL = set->ttl, owner lower case: second part of
- * what is signed (RFC 4034 3.1.8.1). Streams of more than 64 KiB are fine. */
+/* Canonical wire form of the whole RRset, duplicates left out, TTL = set->ttl, owner lower case: second part
+ * of what is signed (RFC 4034 3.1.8.1). Streams of more than 64 KiB are fine. */
 int rrset_canonical(const struct rrset *set, struct wr *out, struct arena *scratch);
 
 #endif

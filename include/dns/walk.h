@@ -18,10 +18,12 @@ struct walk {
 };
 void walk_init(struct walk *w, const uint8_t *apex_okey, size_t len);
 /* The next owner, in ascending order, each once, with whether it has NS, DS, DNAME RRsets. */
-enum node_kind walk_step(struct walk *w, const uint8_t *okey, size_t len, bool has_ns, bool has_ds, bool has_dname);
+enum node_kind walk_step(struct walk *w, const uint8_t *okey, size_t len, bool has_ns, bool has_ds,
+			 bool has_dname);
 /* Is this RRset signed? (apex and AUTH: all; cuts: DS only; occluded: none). */
 bool node_signs(enum node_kind kind, uint16_t type);
-/* Is this type in the NSEC/NSEC3 bitmap of such a node? (cuts: NS and DS only; NSEC and RRSIG are the chain's own) */
+/* Is this type in the NSEC/NSEC3 bitmap of such a node? (cuts: NS and DS only; NSEC and RRSIG are the chain's
+ * own) */
 bool node_lists(enum node_kind kind, uint16_t type);
 
 #endif

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The gate: an independent check of a candidate version, before anything of it is visible (RULES 6; RFC 4035 5,
- * RFC 5155 8, RFC 6840 5.11, RFC 9077). It reads the candidate's own stored octets through the raw iterator and
- * shares no code with the signer: own parse of stored values, names, canonical form, NSEC3 hash, delegation and
- * empty non-terminal logic. The one sanctioned duplication of the program.
+ * The gate: an independent check of a candidate version, before anything of it is visible (ARCHITECTURE
+ * "Gate"; RFC 4035 5, RFC 5155 8, RFC 6840 5.11, RFC 9077). It reads the candidate's own stored octets
+ * through the raw iterator and shares no code with the signer: own parse of stored values, names, canonical
+ * form, NSEC3 hash, delegation and empty non-terminal logic. The one sanctioned duplication of the program.
  *
  * Use: gate_new(), then either
- *   whole zone:  gate_split() into segments, gate_segment() for each (any thread, each with its own kv handle),
+ *   whole zone:  gate_split() into segments, gate_segment() for each (any thread, each with its own kv
+ *                handle),
  *   a change:    gate_change() with the changed keys,
  * then gate_finish() for what needs the sums, then read the findings. Pure: no clock, no I/O but the kv.
  */
@@ -40,7 +41,8 @@
 	X(DENIAL_TTL, "denial-ttl", "NSEC or NSEC3 TTL is not min(SOA TTL, SOA MINIMUM)")    \
 	X(MIXED_DENIAL, "mixed-denial", "NSEC and NSEC3 both, or leftovers of another chain")\
 	X(DOWNGRADE, "downgrade", "fewer algorithms than before, or no DNSKEY any more (G9)")\
-	X(EXPIRY_INDEX, "expiry-index", "a signed RRset without its entry in the expiry index, or the reverse") \
+	X(EXPIRY_INDEX, "expiry-index",                                                      \
+	  "a signed RRset without its entry in the expiry index, or the reverse")            \
 	X(STRUCTURE, "structure", "an unsigned version holds signatures or a chain")         \
 	X(TTL, "ttl", "an RRset TTL that is not the lowest of its records, or wrong for our apex types") \
 	X(DUPLICATE_SIG, "duplicate-signature", "two signatures by the same key on one RRset")\
@@ -69,10 +71,14 @@ struct gate_params {
 	unsigned one_in;           /* 1: every signature is verified */
 	uint64_t sample_seed;
 	/* Keys by role, of the DNSKEY RRset about to be published: each must sign what its role says. */
-	struct gate_key { const uint8_t *dnskey; uint16_t len; /* RDATA */ bool signs_keys, signs_zone; } *key;
+	struct gate_key {
+		const uint8_t *dnskey;
+		uint16_t len; /* RDATA */
+		bool signs_keys, signs_zone;
+	} *key;
 	size_t nkeys;
-	/* The version before, to tell unchanged NSEC/NSEC3 TTLs and downgrades; NULL for the first. Opened per call by
-	 * open_base(ctx): a fresh handle the gate closes. */
+	/* The version before, to tell unchanged NSEC/NSEC3 TTLs and downgrades; NULL for the first. Opened
+	 * per call by open_base(ctx): a fresh handle the gate closes. */
 	int (*open_base)(void *ctx, struct kv **out);
 	void *base_ctx;
 };
@@ -82,27 +88,35 @@ struct gate;
 struct gate *gate_new(const struct gate_params *params);
 void gate_free(struct gate *g);
 
-/* A piece of work over a whole version: keys from (inclusive) to (exclusive, empty = to the end) of one table. */
+/* A piece of work over a whole version: keys from (inclusive) to (exclusive, empty = to the end) of one
+ * table. */
 struct gate_part { uint8_t table; uint8_t from[511], to[511]; size_t from_len, to_len; };
-/* Cuts the whole version into about `want` parts of like size; fills at most cap. Returns how many or a zs_err. */
+/* Cuts the whole version into about `want` parts of like size; fills at most cap.
+ * Returns how many or a zs_err. */
 int gate_split(struct gate *g, struct kv *kv, unsigned want, struct gate_part *parts, size_t cap);
-/* Checks one part. Thread-safe against other parts of the same gate. 0 even with findings; ZS_EIO, ZS_ENOMEM... */
+/* Checks one part. Thread-safe against other parts of the same gate.
+ * 0 even with findings; ZS_EIO, ZS_ENOMEM... */
 int gate_segment(struct gate *g, struct kv *kv, const struct gate_part *part);
-/* Checks what a change touches: each changed key of RECORDS and DENIAL (as written or deleted), the names around it,
- * the chain links on both sides. next() yields the keys in order until ZS_ENOENT. Needs a kv for itself. */
-int gate_change(struct gate *g, struct kv *kv, int (*next)(void *ctx, const uint8_t **key, size_t *klen), void *ctx);
-/* Checks over the sums (whole zone: names against chain records) and the apex. whole: after gate_segment()s. */
+/* Checks what a change touches: each changed key of RECORDS and DENIAL (as written or deleted), the names
+ * around it, the chain links on both sides. next() yields the keys in order until ZS_ENOENT.
+ * Needs a kv for itself. */
+int gate_change(struct gate *g, struct kv *kv, int (*next)(void *ctx, const uint8_t **key, size_t *klen),
+		void *ctx);
+/* Checks over the sums (whole zone: names against chain records) and the apex.
+ * whole: after gate_segment()s. */
 int gate_finish(struct gate *g, struct kv *kv, bool whole);
 
 /*
- * One value about to be written: verifies its signatures, before anything of the version is stored, so that a bad one can
- * be made again on another session. A checker belongs to one thread at a time and must go before its gate. Sampling
- * (one_in) applies. *bad: bit i is set when the i-th signature does not verify. 0, ZS_EFORMAT, ZS_ENOMEM, ZS_ECRYPTO.
+ * One value about to be written: verifies its signatures, before anything of the version is stored, so that a
+ * bad one can be made again on another session. A checker belongs to one thread at a time and must go before
+ * its gate. Sampling (one_in) applies. *bad: bit i is set when the i-th signature does not verify. 0,
+ * ZS_EFORMAT, ZS_ENOMEM, ZS_ECRYPTO.
  */
 struct gate_checker;
 int gate_checker_new(struct gate *g, struct gate_checker **out);
 void gate_checker_free(struct gate_checker *c); /* NULL is legal */
-int gate_check_value(struct gate_checker *c, const uint8_t *key, size_t klen, const uint8_t *val, size_t vlen, uint16_t *bad);
+int gate_check_value(struct gate_checker *c, const uint8_t *key, size_t klen, const uint8_t *val, size_t vlen,
+		     uint16_t *bad);
 
 /* Findings. At most GATE_FINDINGS_MAX are kept with their text, all are counted. */
 #define GATE_FINDINGS_MAX 256

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A signing policy as plain, validated values. RULES: keys and times; RFC 6781, RFC 8624. Seconds throughout. */
+/* A signing policy as plain, validated values: keys and times (RFC 6781, RFC 8624). Seconds throughout. */
 #ifndef ZONESEAL_KEYS_POLICY_H
 #define ZONESEAL_KEYS_POLICY_H
 

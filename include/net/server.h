@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The server: UDP and TCP on the loop thread, transfers rendered by a pool into bounded blocks ahead of each
- * peer. Answers what stands at a zone's apex (RULES: other names are refused), AXFR, IXFR, NOTIFY. RFC
+ * peer. Answers what stands at a zone's apex (other names are refused), AXFR, IXFR, NOTIFY. RFC
  * 1034/1035, 1995, 1996, 5936, 6891, 7314, 7766, 7873/9018, 8482, 8914, 8945, 9210.
  */
 #ifndef ZONESEAL_NET_SERVER_H
@@ -39,7 +39,8 @@ struct server_ops {
 	const struct tsig_key *(*key)(void *ctx, const uint8_t *name_lower);
 	wall_t (*now)(void *ctx);
 	/* a transfer or NOTIFY that no acl entry (or key) allows: for the log; may be NULL */
-	void (*refused)(void *ctx, const uint8_t *zone, const struct net_addr *from, const char *what, bool has_key);
+	void (*refused)(void *ctx, const uint8_t *zone, const struct net_addr *from, const char *what,
+			bool has_key);
 	/* a NOTIFY that passed acl and TSIG; serial_hint when has_serial */
 	void (*notify)(void *ctx, struct net_zone *z, const struct net_addr *from, const char *acl_name,
 		       bool has_serial, uint32_t serial_hint);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The digest of a whole zone at its apex, ZONEMD (RFC 8976): scheme SIMPLE with SHA-384 and SHA-512, checked while the
- * zone's RRsets pass once in canonical order. Nothing but the hash states is kept.
+ * The digest of a whole zone at its apex, ZONEMD (RFC 8976): scheme SIMPLE with SHA-384 and SHA-512, checked
+ * while the zone's RRsets pass once in canonical order. Nothing but the hash states is kept.
  */
 #ifndef ZONESEAL_SEAL_ZONEMD_H
 #define ZONESEAL_SEAL_ZONEMD_H
@@ -24,12 +24,14 @@ const char *zonemd_result_text(enum zonemd_result r); /* for a sentence: "digest
 static inline bool zonemd_failed(enum zonemd_result r) { return r >= ZONEMD_LENGTH; }
 
 struct zonemd;
-/* soa: the apex SOA as received; it takes its place in the digest by itself. All is copied. NULL when out of memory. */
+/* soa: the apex SOA as received; it takes its place in the digest by itself. All is copied.
+ * NULL when out of memory. */
 struct zonemd *zonemd_new(const struct rr *soa);
 /*
- * The next RRset, normalised, of the zone as it was received: with all DNSSEC records, occluded data and glue, records with
- * their own TTLs. Owners in canonical order, types ascending. What the digest leaves out (the apex ZONEMD RRset, its
- * signatures, duplicates) is left out here; so is an apex SOA. ZS_ECRYPTO, ZS_EFORMAT.
+ * The next RRset, normalised, of the zone as it was received: with all DNSSEC records, occluded data and
+ * glue, records with their own TTLs. Owners in canonical order, types ascending. What the digest leaves out
+ * (the apex ZONEMD RRset, its signatures, duplicates) is left out here; so is an apex SOA. ZS_ECRYPTO,
+ * ZS_EFORMAT.
  */
 int zonemd_add(struct zonemd *z, const struct rrset *set);
 /* After the last one, once. */

@@ -16,7 +16,8 @@ struct zmeta {
 	uint32_t signed_serial;
 	bool have_upstream;
 	uint32_t upstream_serial;
-	uint8_t upstream_soa[1024]; uint16_t upstream_soa_len; uint32_t upstream_soa_ttl; /* RDATA as received */
+	/* RDATA as received */
+	uint8_t upstream_soa[1024]; uint16_t upstream_soa_len; uint32_t upstream_soa_ttl;
 	int64_t upstream_checked;     /* wall: last good check with a primary that agrees */
 	int64_t transferred, signed_at, published; /* wall */
 	bool is_signed;               /* false: policy none */
@@ -27,8 +28,10 @@ struct zmeta {
 	uint64_t next_seq;            /* of the expiry index */
 	int64_t last_inception;       /* guard G15 */
 	uint32_t largest_ttl;
-	uint32_t held_serial; uint8_t held_reason; bool held;      /* remembered upstream serial that is not fetched again */
-	char content_policy[128];     /* fingerprint of what policy made this generation: "nsec3 1 0 - optout=0 ..." */
+	/* remembered upstream serial that is not fetched again */
+	uint32_t held_serial; uint8_t held_reason; bool held;
+	/* fingerprint of what policy made this generation: "nsec3 1 0 - optout=0 ..." */
+	char content_policy[128];
 };
 void zmeta_encode(const struct zmeta *m, struct wr *out);
 int zmeta_decode(struct zmeta *m, const uint8_t *val, size_t vlen);

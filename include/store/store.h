@@ -51,8 +51,8 @@ uint64_t store_bytes(struct store *s);            /* file size of the live gener
 int store_purge(struct store_dir *d, const uint8_t *zone);
 
 /* --- snapshots ------------------------------------------------------------------------------------------ */
-/* One committed version, counted. Behind it: read transactions of one transaction id, opened on demand while that
- * version is the newest. */
+/* One committed version, counted. Behind it: read transactions of one transaction id, opened on demand while
+ * that version is the newest. */
 struct snap;
 int store_snap(struct store *s, struct snap **out);          /* ZS_ENOENT: no version yet */
 struct snap *snap_ref(struct snap *s);
@@ -75,8 +75,8 @@ struct view;
 #define VIEW_PAGES_MAX 32768
 int view_new(struct snap *snap, struct view **out);
 void view_free(struct view *v);
-/* A handle over both; several may be open; puts of one are seen by all (same thread). A view whose snapshot member was
- * released (view_park) opens it again on demand. */
+/* A handle over both; several may be open; puts of one are seen by all (same thread). A view whose snapshot
+ * member was released (view_park) opens it again on demand. */
 int view_kv(struct view *v, struct kv **out);
 /* Gives the snapshot back while a job waits; handles may stay, but answer ZS_ESTALE meanwhile:
  * view_resume() takes a newer one if the base has not moved, else ZS_ESTALE. */
@@ -84,14 +84,14 @@ void view_park(struct view *v);
 int view_resume(struct view *v, struct store *s);
 size_t view_pages(const struct view *v);                     /* estimated dirty pages */
 size_t view_changes(const struct view *v);
-/* Iterates the overlay's keys in order: *deleted tells. ZS_ENOENT at the end. pos starts as NULL. One iteration of a
- * view at a time; store_commit() makes one too. */
+/* Iterates the overlay's keys in order: *deleted tells. ZS_ENOENT at the end. pos starts as NULL. One
+ * iteration of a view at a time; store_commit() makes one too. */
 int view_next_change(struct view *v, void **pos, const uint8_t **key, size_t *klen, const uint8_t **val,
 		     size_t *vlen, bool *deleted);
 uint64_t view_base(const struct view *v);                    /* version, 0 = empty */
 
-/* Writes the overlay in one synced transaction on top of its base. The META record of the version number is the
- * store's own. *version: the new one. ZS_ESTALE (base moved), ZS_ENOSPC, ZS_EIO (generation retired: the
+/* Writes the overlay in one synced transaction on top of its base. The META record of the version number is
+ * the store's own. *version: the new one. ZS_ESTALE (base moved), ZS_ENOSPC, ZS_EIO (generation retired: the
  * caller starts a rebuild from the snapshot), ZS_ELIMIT. A full map is grown here and the commit done again;
  * ZS_EAGAIN when handles of others did not come back in time for that (nothing was written). Items that this
  * view's handles gave out end here. An empty base on an empty store makes the first generation. */
@@ -101,10 +101,11 @@ int store_commit(struct store *s, struct view *v, uint64_t *version);
 /* A zone-sized build: the next generation, written in key order. One per zone at a time (ZS_EEXIST). */
 struct build;
 int build_new(struct store *s, struct build **out);
-/* key greater than every key appended before (TAB_RECORDS and up). Commits on its own at 8,192 estimated dirty pages:
- * those commits are the checkpoints. */
+/* key greater than every key appended before (TAB_RECORDS and up). Commits on its own at 8,192 estimated
+ * dirty pages: those commits are the checkpoints. */
 int build_append(struct build *b, const void *key, size_t klen, const void *val, size_t vlen);
-int build_put(struct build *b, const void *key, size_t klen, const void *val, size_t vlen); /* any order; small things only */
+/* any order; small things only */
+int build_put(struct build *b, const void *key, size_t klen, const void *val, size_t vlen);
 int build_checkpoint(struct build *b);                       /* commit now, synced */
 /* Reads what is committed so far (second passes, the gate). Any number, any thread, one thread each. */
 int build_kv(struct build *b, struct kv **out);
@@ -116,22 +117,30 @@ int build_commit_view(struct build *b, struct view *v);
  * build_new).
  */
 void build_caught_up(struct build *b, uint64_t version);
-/* ZS_ESTALE when the live version is not the one the build has caught up with. ZS_EIO: may be tried again; until then the
- * live generation takes no commit. Marks it ready, moves CURRENT (write, fsync, rename, fsync of the
- * directory); from now on store_snap() gives the new version, numbered one above the old. Old snapshots live
- * on until they are given back, then the old file is removed. */
+/* ZS_ESTALE when the live version is not the one the build has caught up with. ZS_EIO: may be tried again;
+ * until then the live generation takes no commit. Marks it ready, moves CURRENT (write, fsync, rename, fsync
+ * of the directory); from now on store_snap() gives the new version, numbered one above the old. Old
+ * snapshots live on until they are given back, then the old file is removed. */
 int build_publish(struct build *b, uint64_t *version);       /* frees b on success */
 void build_free(struct build *b);                            /* abandons: file removed, NULL is legal */
 /* As build_free, but keeps the file as donor of signatures for the next build. */
 void build_keep(struct build *b);
-/* Newest left-over of an interrupted build, read-only: signatures to reuse. ZS_ENOENT. Handles must be closed before
- * store_drop_donors(), which removes them all. */
+/* Newest left-over of an interrupted build, read-only: signatures to reuse. ZS_ENOENT. Handles must be closed
+ * before store_drop_donors(), which removes them all. */
 int store_donor(struct store *s, struct kv **out);
 void store_drop_donors(struct store *s);
 
 /* --- key register: who uses which key object (own small environment, state-dir/register) ---------------- */
 struct keyreg;
-struct keyreg_entry { uint8_t id[16]; char keystore[64]; uint8_t zone[255]; uint8_t zone_len; uint8_t role; uint8_t algorithm; int64_t created; };
+struct keyreg_entry {
+	uint8_t id[16];
+	char keystore[64];
+	uint8_t zone[255];
+	uint8_t zone_len;
+	uint8_t role;
+	uint8_t algorithm;
+	int64_t created;
+};
 int keyreg_open(struct store_dir *d, struct keyreg **out);
 void keyreg_close(struct keyreg *r);
 int keyreg_put(struct keyreg *r, const struct keyreg_entry *e);   /* durable before it returns */

@@ -24,16 +24,19 @@
 
 struct sign_req {
 	uint8_t key[KEY_ID_LEN];   /* CKA_ID */
-	const uint8_t *tbs;        /* RRSIG RDATA without the signature, then the canonical RRset (RFC 4034 3.1.8.1) */
+	/* RRSIG RDATA without the signature, then the canonical RRset (RFC 4034 3.1.8.1) */
+	const uint8_t *tbs;
 	uint32_t tbs_len;
-	uint16_t avoid_session;    /* do not use this session (0: any): set when its last answer did not verify */
+	/* do not use this session (0: any): set when its last answer did not verify */
+	uint16_t avoid_session;
 	uint8_t *sig;              /* room for sig_cap octets: DNSSEC wire form of the signature */
 	uint16_t sig_cap;
 	/* filled in: */
 	uint16_t sig_len;
 	uint16_t session;          /* which session made it, from 1 */
 	uint8_t guard_reason;      /* enum guard_reason, with ZS_EREFUSED */
-	int result;                /* 0, ZS_EREFUSED, ZS_EKEY, ZS_EVAULT, ZS_EPOISON, ZS_ECANCEL, ZS_ELIMIT, ZS_ECRYPTO */
+	/* 0, ZS_EREFUSED, ZS_EKEY, ZS_EVAULT, ZS_EPOISON, ZS_ECANCEL, ZS_ELIMIT, ZS_ECRYPTO */
+	int result;
 };
 
 enum sign_prio { SIGN_USER, SIGN_ROUTINE, SIGN_PRIOS };
@@ -48,7 +51,8 @@ struct sign_batch {
 };
 
 struct vclient;
-/* max_requests: most open requests; submit answers ZS_EAGAIN over it (but always takes one batch when idle). */
+/* max_requests: most open requests; submit answers ZS_EAGAIN over it (but always takes one batch when
+ * idle). */
 struct vclient *vclient_new(const char *keystore, size_t max_requests);
 /* Cancels what is open (done is called with ZS_ECANCEL), joins the thread. NULL is legal. */
 void vclient_free(struct vclient *c);

@@ -47,7 +47,8 @@ struct keymap {
 
 #define KEYMAP_LINES_MAX 1000000
 
-int keymap_load(const char *path, struct keymap *out);      /* ZS_ENOENT: empty map and 0 is the caller's choice */
+/* ZS_ENOENT: empty map and 0 is the caller's choice */
+int keymap_load(const char *path, struct keymap *out);
 int keymap_save(const char *path, const struct keymap *m);  /* atomic, durable, checksummed */
 void keymap_free(struct keymap *m);                         /* content */
 const struct keymap_line *keymap_find(const struct keymap *m, const uint8_t id[KEY_ID_LEN]);
@@ -57,10 +58,11 @@ int keymap_remove(struct keymap *m, const uint8_t id[KEY_ID_LEN]);
 /* Walks the lines of one zone: *at starts with 0; NULL at the end. */
 const struct keymap_line *keymap_next_of_zone(const struct keymap *m, const uint8_t *zone, size_t zone_len,
 					      size_t *at);
-/* Fills in has_pub, the hash, the tag and the DS digests from a DNSKEY public key field. ZS_EINVAL, ZS_ECRYPTO. */
+/* Fills in has_pub, the hash, the tag and the DS digests from a DNSKEY public key field.
+ * ZS_EINVAL, ZS_ECRYPTO. */
 int keymap_set_pub(struct keymap_line *l, const uint8_t *pub, size_t pub_len);
-/* Wire name to text with a final dot, RFC 1035 escapes; ZS_EFULL. 1009 octets always do. And back, lower-cased:
- * ZS_EFORMAT. */
+/* Wire name to text with a final dot, RFC 1035 escapes; ZS_EFULL. 1009 octets always do. And back,
+ * lower-cased: ZS_EFORMAT. */
 #define ZONE_TEXT_MAX 1009
 int keymap_zone_text(const uint8_t *zone, size_t zone_len, char *dst, size_t cap);
 int keymap_zone_parse(const char *text, uint8_t zone[255], uint8_t *zone_len);

@@ -30,14 +30,16 @@ struct vmanage_ops {
 };
 
 /* fd: the parent's end; taken. Sends setup at once. Strings of setup are copied. */
-struct vmanage *vmanage_new(int fd, const struct vault_setup *setup, const struct vmanage_ops *ops, void *ctx);
+struct vmanage *vmanage_new(int fd, const struct vault_setup *setup, const struct vmanage_ops *ops,
+			    void *ctx);
 void vmanage_free(struct vmanage *m);
 int vmanage_fd(const struct vmanage *m);
 bool vmanage_wants_write(const struct vmanage *m);
 /* Does what can be done now. 0, or ZS_ECLOSED/ZS_EFORMAT: the vault is to be restarted. */
 int vmanage_event(struct vmanage *m);
 int vmanage_keymap(struct vmanage *m, const struct keymap *all);  /* sends the lines of this key store */
-int vmanage_engine(struct vmanage *m, int fd);                    /* passes an engine socket; fd stays the caller's */
+/* passes an engine socket; fd stays the caller's */
+int vmanage_engine(struct vmanage *m, int fd);
 int vmanage_generate(struct vmanage *m, uint64_t id, const struct keymap_line *line);
 int vmanage_delete(struct vmanage *m, uint64_t id, const uint8_t key[KEY_ID_LEN]);
 int vmanage_test(struct vmanage *m, uint64_t id);

@@ -10,7 +10,8 @@
 #ifndef ZONESEAL_VAULT_VAULT_H
 #define ZONESEAL_VAULT_VAULT_H
 
-/* Runs the vault on the parent's socket until told to quit or the parent is gone. Exit status of the process. */
+/* Runs the vault on the parent's socket until told to quit or the parent is gone.
+ * Exit status of the process. */
 int vault_main(int parent_fd);
 
 #endif

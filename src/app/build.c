@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The stages of a zone-sized build, as the loop sees them: content -> serial and SOA -> gate -> guard -> publication. A
- * failure at any point drops the candidate (its signatures stay behind as donor); the last good version is served all the
- * while.
+ * The stages of a zone-sized build, as the loop sees them: content -> serial and SOA -> gate -> guard ->
+ * publication. A failure at any point drops the candidate (its signatures stay behind as donor); the last
+ * good version is served all the while.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,8 @@
 #define SORT_MEMORY (16u << 20)
 #define SPREAD_MIN 1000
 #define CEILING_STEP 1000
-/* Every value was verified octet by octet before it was written: the run over the whole version samples on top of that. */
+/* Every value was verified octet by octet before it was written:
+ * the run over the whole version samples on top of that. */
 #define VERIFIED_ONE_IN 1000
 
 /* Everything that touches the disk goes on a worker; the zone goes on when it is done. */
@@ -83,9 +84,9 @@ static void count_held(struct zone *z, const struct intake *in)
 
 static uint64_t dropped(const struct intake *in)
 {
-	return in->dropped_out_of_zone + in->dropped_soa + in->stripped_rrsig + in->stripped_nsec + in->stripped_nsec3 +
-	       in->stripped_nsec3param + in->stripped_dnskey + in->stripped_cds + in->stripped_cdnskey + in->stripped_private +
-	       in->stripped_zonemd;
+	return in->dropped_out_of_zone + in->dropped_soa + in->stripped_rrsig + in->stripped_nsec +
+	       in->stripped_nsec3 + in->stripped_nsec3param + in->stripped_dnskey + in->stripped_cds +
+	       in->stripped_cdnskey + in->stripped_private + in->stripped_zonemd;
 }
 
 static void remember_held(struct build_job *b)
@@ -113,14 +114,16 @@ static void build_failed(struct build_job *b)
 		log_msg(LL_INFO, "build", z->name, "event=%s", err == ZS_ESTALE ? "superseded" : "cancelled");
 	else if (err == ZS_EBADSIG)
 		gating_bad_signature(z);
-	else if (err == ZS_EREFUSED || err == ZS_EKEY || err == ZS_EVAULT || err == ZS_EPOISON || err == ZS_ECRYPTO)
+	else if (err == ZS_EREFUSED || err == ZS_EKEY || err == ZS_EVAULT || err == ZS_EPOISON ||
+		 err == ZS_ECRYPTO)
 		zone_alarm_set(z, ALARM_SIGNING, "signing failed: %s", zs_strerror(err));
 	else
 		zone_alarm_set(z, ALARM_STORE, "build failed: %s", zs_strerror(err));
+	z->local_trouble = true;
 	build_end(b, EV_FAILED, true);
 }
 
-/* --- gate ---------------------------------------------------------------------------------------------------- */
+/* --- gate ----------------------------------------------------------------------------------------------- */
 
 static int open_base(void *ctx, struct kv **out)
 {
@@ -150,9 +153,10 @@ static void gate_done(void *arg, int err)
 	gate_sums(b->gate, &sums);
 	sums.verified += values_verified(b);
 	if (!err && gate_total(b->gate) == 0) {
-		log_msg(LL_INFO, "gate", z->name, "event=passed serial=%u rrsets=%llu signatures=%llu verified=%llu chain=%llu", b->serial,
-			(unsigned long long)sums.rrsets, (unsigned long long)sums.signatures, (unsigned long long)sums.verified,
-			(unsigned long long)sums.chain_records);
+		log_msg(LL_INFO, "gate", z->name,
+			"event=passed serial=%u rrsets=%llu signatures=%llu verified=%llu chain=%llu",
+			b->serial, (unsigned long long)sums.rrsets, (unsigned long long)sums.signatures,
+			(unsigned long long)sums.verified, (unsigned long long)sums.chain_records);
 		zone_alarm_clear(z, ALARM_VETO);
 		zone_alarm_clear(z, ALARM_SIGNING);
 		b->waiting = true;
@@ -166,7 +170,9 @@ static void gate_done(void *arg, int err)
 	}
 	gating_report(z, b->gate);
 	gating_describe(b->gate, b->reason, sizeof(b->reason));
-	zone_alarm_set(z, ALARM_VETO, "serial %u vetoed by the gate, the last good version stays: %s", b->serial, b->reason);
+	zone_alarm_set(z, ALARM_VETO, "serial %u vetoed by the gate, the last good version stays: %s",
+		       b->serial, b->reason);
+	z->local_trouble = true;
 	build_end(b, EV_FAILED, false);
 }
 
@@ -188,7 +194,7 @@ static void start_gate(struct build_job *b)
 	}
 }
 
-/* --- stages -------------------------------------------------------------------------------------------------- */
+/* --- stages --------------------------------------------------------------------------------------------- */
 
 static void start_soa(struct build_job *b)
 {
@@ -265,11 +271,12 @@ static void build_prepare(void *arg)
 		b->err = 0;
 	if (!b->err)
 		b->err = extsort_new(store_dir_tmp(b->e->dir), SORT_MEMORY, 0, &b->expiry);
-	/* Everything at once, or a new chain: spread, that it does not fall due at once. How many signatures it takes shows at
-	 * the end only: about one a record and one a name. */
+	/* Everything at once, or a new chain: spread, that it does not fall due at once. How many signatures
+	 * it takes shows at the end only: about one a record and one a name. */
 	b->signer.spread = !b->donor_kv && (!b->base || !b->was_signed || b->chain_changes) &&
 			   b->in->intake.records > SPREAD_MIN / 2;
-	build_advance(b); /* an error ends there too: from here on the pipeline is the one place where a stage ends */
+	/* an error ends there too: from here on the pipeline is the one place where a stage ends */
+	build_advance(b);
 }
 
 static struct build_job *build_new_job(struct zone *z, struct transfer *t)
@@ -348,14 +355,16 @@ void build_start(struct zone *z, struct transfer *t)
 	}
 	z->build = b;
 	zone_job_begin(z);
-	log_msg(LL_INFO, "build", z->name, "event=started upstream=%u records=%llu", t->soa_fields.serial, (unsigned long long)t->intake.records);
+	log_msg(LL_INFO, "build", z->name, "event=started upstream=%u records=%llu", t->soa_fields.serial,
+		(unsigned long long)t->intake.records);
 	if (pool_post(b->e->workers, POOL_NORMAL, build_prepare, b) != 0) {
 		b->err = ZS_ENOMEM;
 		build_failed(b);
 	}
 }
 
-/* Whoever has the job at this moment sees the mark and ends it; only a build that waits in the guard is nobody's. */
+/* Whoever has the job at this moment sees the mark and ends it;
+ * only a build that waits in the guard is nobody's. */
 void build_cancel(struct zone *z)
 {
 	struct build_job *b = z->build;
@@ -374,7 +383,8 @@ void build_cancel(struct zone *z)
 
 #define SUPERSEDE_MIN_S 60
 
-/* A candidate that waits for an order must not keep the zone from following upstream: its signatures stay as donor. */
+/* A candidate that waits for an order must not keep the zone from following upstream:
+ * its signatures stay as donor. */
 void build_supersede(struct zone *z)
 {
 	struct build_job *b = z->build;
@@ -389,7 +399,7 @@ void build_supersede(struct zone *z)
 	build_failed(b);
 }
 
-/* --- publication ------------------------------------------------------------------------------------------------ */
+/* --- publication ---------------------------------------------------------------------------------------- */
 
 static void published(void *arg)
 {
@@ -418,10 +428,12 @@ static void published(void *arg)
 	if (z->held)
 		held_set(z, &(struct held){ .set = false });
 	atomic_fetch_add(&z->count.dropped, dropped(&b->in->intake));
-	log_msg(LL_NOTICE, "zone", z->name, "event=published serial=%u upstream=%u records=%llu signatures=%llu made=%llu kept=%llu ms=%lld", b->serial,
-		z->meta.upstream_serial, (unsigned long long)z->meta.records, (unsigned long long)z->meta.signatures,
-		(unsigned long long)b->sum_made, (unsigned long long)b->sum_kept,
-		(long long)(mono_diff(clk_mono(), b->began) / 1000));
+	log_msg(LL_NOTICE, "zone", z->name,
+		"event=published serial=%u upstream=%u records=%llu signatures=%llu made=%llu kept=%llu "
+		"ms=%lld",
+		b->serial, z->meta.upstream_serial, (unsigned long long)z->meta.records,
+		(unsigned long long)z->meta.signatures, (unsigned long long)b->sum_made,
+		(unsigned long long)b->sum_kept, (long long)(mono_diff(clk_mono(), b->began) / 1000));
 	b->out = NULL;
 	build_end(b, EV_PUBLISHED, false);
 	if (z->state != ZONE_CLOSED)
@@ -439,7 +451,7 @@ static int live_version(struct store *s, uint64_t *version)
 	return err == ZS_ENOENT ? 0 : err;
 }
 
-/* Text first, then the generation: nothing above the ceiling is ever published (DESIGN 3). */
+/* Text first, then the generation: nothing above the ceiling is ever published (ARCHITECTURE "Key state"). */
 static void publish_run(void *arg)
 {
 	struct build_job *b = arg;
@@ -456,7 +468,8 @@ static void publish_run(void *arg)
 	kv_close(b->base_kv);
 	kv_close(b->donor_kv);
 	b->base_kv = b->donor_kv = NULL;
-	/* What a refresh committed to the live generation meanwhile are signatures alone: the build has its own. */
+	/* What a refresh committed to the live generation meanwhile are signatures alone:
+	 * the build has its own. */
 	if (!b->err)
 		b->err = live_version(z->store, &live);
 	if (!b->err)
@@ -495,7 +508,9 @@ void build_publish_try(struct zone *z)
 	if (!serial_is_free(b)) {
 		if (b->pass) {
 			b->err = ZS_EHELD;
-			snprintf(b->reason, sizeof(b->reason), "serial %u is not above %u, which the secondaries have", b->serial, z->floor);
+			snprintf(b->reason, sizeof(b->reason),
+				 "serial %u is not above %u, which the secondaries have", b->serial,
+				 z->floor);
 			build_failed(b);
 			return;
 		}
@@ -503,7 +518,8 @@ void build_publish_try(struct zone *z)
 		return;
 	}
 	if (!b->pol.unsigned_zone && clk_wall().s - b->gating.p.now > b->pol.refresh / 10) {
-		b->waiting = false; /* it waited too long for what its gate saw: built again, with the signatures it has */
+		/* it waited too long for what its gate saw: built again, with the signatures it has */
+		b->waiting = false;
 		b->err = ZS_ESTALE;
 		build_failed(b);
 		return;

@@ -3,7 +3,7 @@
  * A zone-sized build: sorted input -> next generation. Private to src/app/build*.c.
  *
  *   build.c        the stages, on the loop: content, SOA, gate, publication
- *   build_input.c  the sorted input as owners and RRsets; the survey (RULES 5) before anything is written
+ *   build_input.c  the sorted input as owners and RRsets; the survey before anything is written
  *   build_pipe.c   the pipeline: groups of RRsets are planned, signed (many in flight) and appended in order
  */
 #ifndef ZONESEAL_SRC_APP_BUILD_H
@@ -45,13 +45,15 @@ struct build_job {
 	struct walk walk;
 	/* reader of the chain */
 	struct kv *chain_kv; struct chain_iter *chain; bool chain_started, chain_ended;
-	uint8_t first[OKEY_MAX]; size_t first_len;     /* order key (NSEC) or hash (NSEC3) of the first name */
+	/* order key (NSEC) or hash (NSEC3) of the first name */
+	uint8_t first[OKEY_MAX]; size_t first_len;
 	struct chain_name *held_name; uint8_t held_hash[NSEC3_HASH_LEN]; bool have_held;
 
 	/* pipeline */
 	pthread_mutex_t lock;             /* guards running, again, inflight, group states */
 	bool running, again;
-	bool over;                        /* the stage has ended, build_stage_done() is on its way or was there */
+	/* the stage has ended, build_stage_done() is on its way or was there */
+	bool over;
 	unsigned inflight;
 	struct signing *head, **tail;
 	size_t ngroups;
@@ -85,16 +87,21 @@ struct build_job {
 enum group_state { GROUP_FILLED, GROUP_SENT, GROUP_BACK };
 
 /* build_input.c (worker) */
-int build_input_open(struct build_job *b);                 /* adds our apex RRsets, ends the sort, survey, rewinds */
-int build_input_group(struct build_job *b, struct signing *g); /* whole owners into the group; ZS_ENOENT at the end */
-int build_old(struct build_job *b, struct arena *mem, const uint8_t *key, size_t klen, uint16_t type, const uint8_t *owner, struct rrset *out);
+/* adds our apex RRsets, ends the sort, survey, rewinds */
+int build_input_open(struct build_job *b);
+/* whole owners into the group; ZS_ENOENT at the end */
+int build_input_group(struct build_job *b, struct signing *g);
+int build_old(struct build_job *b, struct arena *mem, const uint8_t *key, size_t klen, uint16_t type,
+	      const uint8_t *owner, struct rrset *out);
 /* build_chain.c (worker) */
 int build_chain_open(struct build_job *b);
 int build_chain_group(struct build_job *b, struct signing *g);
 void build_chain_close(struct build_job *b);
-/* build_pipe.c: kicks the pipeline; build_stage_done comes on the loop when b->stage is through or b->err is set */
+/* build_pipe.c: kicks the pipeline; build_stage_done comes on the loop when b->stage is through or b->err is
+ * set */
 void build_kick(struct build_job *b);
-void build_advance(void *b);   /* the pipeline itself: called once with b->running set, then only through kicks */
+/* the pipeline itself: called once with b->running set, then only through kicks */
+void build_advance(void *b);
 void build_stage_done(void *b);
 /* build_soa.c: the SOA with its serial, META records; one small change on top of the content (worker) */
 int build_soa_group(struct build_job *b, struct signing *g);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Second source of a build: the chain over the records just written. NSEC follows the same order; NSEC3 goes through a sort
- * by hash. Either way a record can be made only when the next name is known, so one name is held back, and the first one
- * closes the circle (RFC 4034 4.1.1, RFC 5155 7.1).
+ * Second source of a build: the chain over the records just written. NSEC follows the same order; NSEC3 goes
+ * through a sort by hash. Either way a record can be made only when the next name is known, so one name is
+ * held back, and the first one closes the circle (RFC 4034 4.1.1, RFC 5155 7.1).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +25,8 @@ static int hash_all(struct build_job *b)
 
 		if (atomic_load(&b->cancelled))
 			err = ZS_ECANCEL;
-		if (err || (err = chain_iter_next(b->chain, &n)) || (err = name_from_okey(n->okey, n->klen, name, &len)) ||
+		if (err || (err = chain_iter_next(b->chain, &n)) ||
+		    (err = name_from_okey(n->okey, n->klen, name, &len)) ||
 		    (err = nsec3_hash(c, &b->dp, name, hash)))
 			break;
 		w.len = 0;
@@ -99,11 +100,13 @@ static int next_name(struct build_job *b, struct chain_name *out, uint8_t hash[N
 struct made { uint8_t key[KEY_MAX]; size_t klen; struct rrset set; };
 
 /* The record of the held name, whose next is known now. */
-static int make_record(struct build_job *b, struct arena *mem, const uint8_t *next, size_t next_len, struct made *m)
+static int make_record(struct build_job *b, struct arena *mem, const uint8_t *next, size_t next_len,
+		       struct made *m)
 {
 	struct rrset *set = &m->set;
 	bool nsec3 = b->dp.kind == DENIAL_NSEC3;
-	uint8_t *owner = arena_alloc(mem, NAME_MAX_WIRE), *rdata = arena_alloc(mem, NAME_MAX_WIRE + BITMAP_MAX), name[NAME_MAX_WIRE];
+	uint8_t *owner = arena_alloc(mem, NAME_MAX_WIRE),
+		*rdata = arena_alloc(mem, NAME_MAX_WIRE + BITMAP_MAX), name[NAME_MAX_WIRE];
 	size_t len;
 	int err;
 
@@ -121,12 +124,14 @@ static int make_record(struct build_job *b, struct arena *mem, const uint8_t *ne
 		set->flags |= RRV_SRC;
 		set->src = arena_dup(mem, b->held_name->okey, b->held_name->klen);
 		set->src_len = (uint16_t)b->held_name->klen;
-		set->rr->len = (uint16_t)nsec3_rdata(rdata, &b->dp, next, b->held_name->types, b->held_name->ntypes);
+		set->rr->len = (uint16_t)nsec3_rdata(rdata, &b->dp, next, b->held_name->types,
+						     b->held_name->ntypes);
 		m->klen = key_nsec3(m->key, b->dp.set, b->held_hash);
 		return set->src ? nsec3_owner(b->held_hash, b->zone->wire, owner) : ZS_ENOMEM;
 	}
 	set->type = T_NSEC;
-	if ((err = name_from_okey(next, next_len, name, &len)) || (err = name_from_okey(b->held_name->okey, b->held_name->klen, owner, &len)))
+	if ((err = name_from_okey(next, next_len, name, &len)) ||
+	    (err = name_from_okey(b->held_name->okey, b->held_name->klen, owner, &len)))
 		return err;
 	set->rr->len = (uint16_t)nsec_rdata(rdata, name, b->held_name->types, b->held_name->ntypes);
 	m->klen = key_nsec(m->key, b->held_name->okey, b->held_name->klen);

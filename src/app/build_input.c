@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The sorted input, owner by owner. Read twice: the survey applies the input table before anything is written, then
- * groups are filled. An owner is always read whole, because its NS, DS and DNAME decide what its other RRsets are.
+ * The sorted input, owner by owner. Read twice: the survey applies the input table before anything is
+ * written, then groups are filled. An owner is always read whole, because its NS, DS and DNAME decide what
+ * its other RRsets are.
  *
- * A key of the sort holds up to three kinds of records: those of upstream that are taken, those that the intake has set
- * aside, and ours. What is stored is the first and the last; an apex ZONEMD speaks of the first two.
+ * A key of the sort holds up to three kinds of records: those of upstream that are taken, those that the
+ * intake has set aside, and ours. What is stored is the first and the last; an apex ZONEMD speaks of the
+ * first two.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,12 +29,16 @@ static int next_pair(struct build_job *b)
 	return err;
 }
 
-/* --- our apex RRsets ------------------------------------------------------------------------------------------ */
+/* --- our apex RRsets ------------------------------------------------------------------------------------ */
 
 static int add_ours(struct build_job *b)
 {
 	uint8_t rdata[KEY_PUB_MAX + 4];
-	struct rr rr = { .owner = b->zone->wire, .type = T_DNSKEY, .class = CLASS_IN, .ttl = b->pol.dnskey_ttl, .rdata = rdata };
+	struct rr rr = { .owner = b->zone->wire,
+			 .type = T_DNSKEY,
+			 .class = CLASS_IN,
+			 .ttl = b->pol.dnskey_ttl,
+			 .rdata = rdata };
 	int err = 0;
 
 	for (unsigned i = 0; !err && i < b->keys.n; i++) {
@@ -50,7 +56,7 @@ static int add_ours(struct build_job *b)
 	return err;
 }
 
-/* --- one RRset, one owner ------------------------------------------------------------------------------------ */
+/* --- one RRset, one owner ------------------------------------------------------------------------------- */
 
 struct item_list { struct rr_item *rr; size_t n, cap; };
 
@@ -114,7 +120,7 @@ static int take_pair(struct reading *rd, struct rrset *set)
 	return set->owner ? item_push(&rd->taken, &it) : ZS_ENOMEM;
 }
 
-/* Sorts a copy of the list into the set. A set of too many records is a finding (RULES 5). */
+/* Sorts a copy of the list into the set. A set of too many records is a finding (dns/intake.h). */
 static int finish_set(struct reading *rd, const struct item_list *l, struct rrset *set)
 {
 	if (l->n == 0)
@@ -129,11 +135,11 @@ static int finish_set(struct reading *rd, const struct item_list *l, struct rrse
 }
 
 /*
- * The RRset at the input's position, empty when nothing of it is taken; owner_lower: its name from the key. The digest
- * gets it as it was received.
+ * The RRset at the input's position, empty when nothing of it is taken; owner_lower: its name from the key.
+ * The digest gets it as it was received.
  */
-static int read_set(struct build_job *b, struct arena *mem, struct zonemd *digest, const uint8_t *owner_lower, uint16_t type,
-		    struct rrset *set)
+static int read_set(struct build_job *b, struct arena *mem, struct zonemd *digest, const uint8_t *owner_lower,
+		    uint16_t type, struct rrset *set)
 {
 	struct reading rd = { .b = b, .mem = mem, .digest = digest };
 	struct rrset received = { .owner = owner_lower, .type = type };
@@ -197,8 +203,8 @@ static void owner_kind(struct build_job *b, struct owner *o)
 }
 
 /*
- * The next owner with all its RRsets in mem, none when all of it is set aside; ZS_ENOENT at the end. o->set is reused from
- * call to call.
+ * The next owner with all its RRsets in mem, none when all of it is set aside; ZS_ENOENT at the end. o->set
+ * is reused from call to call.
  */
 static int read_owner(struct build_job *b, struct arena *mem, struct zonemd *digest, struct owner *o)
 {
@@ -217,8 +223,8 @@ static int read_owner(struct build_job *b, struct arena *mem, struct zonemd *dig
 	o->n = 0;
 	if ((err = name_from_okey(okey, klen, o->name, &nlen)))
 		return err;
-	while (b->have && (err = key_record_split(b->key, b->klen, &okey, &klen, &type)) == 0 && klen == o->klen &&
-	       memcmp(okey, o->okey, klen) == 0) {
+	while (b->have && (err = key_record_split(b->key, b->klen, &okey, &klen, &type)) == 0 &&
+	       klen == o->klen && memcmp(okey, o->okey, klen) == 0) {
 		struct rrset set;
 
 		err = read_set(b, mem, digest, o->name, type, &set);
@@ -238,7 +244,7 @@ static int read_owner(struct build_job *b, struct arena *mem, struct zonemd *dig
 	return err;
 }
 
-/* --- survey -------------------------------------------------------------------------------------------------- */
+/* --- survey --------------------------------------------------------------------------------------------- */
 
 /* Returns how many records count. Our own apex RRsets are not upstream's to be judged. */
 static uint32_t survey_set(struct build_job *b, const struct rrset *s)
@@ -318,7 +324,7 @@ static int survey_owners(struct build_job *b, struct zonemd *digest)
 	return err == ZS_ENOENT ? 0 : err;
 }
 
-/* What the zone says of itself; a wrong digest holds it unless it was released (RULES 5). */
+/* What the zone says of itself; a wrong digest holds it unless it was released (RFC 8976 4). */
 static int judge_zonemd(struct build_job *b, struct zonemd *digest, enum zonemd_result *result)
 {
 	struct intake *in = &b->in->intake;
@@ -378,8 +384,8 @@ static bool passes(uint64_t changed, uint64_t old, uint8_t pct, uint64_t floor)
 	return pct && changed > floor && changed > old * pct / 100;
 }
 
-/* A truncated zone, or one whose names are all others, is not published by itself. The largest real steps of public zone
- * histories are below 5 %. */
+/* A truncated zone, or one whose names are all others, is not published by itself. The largest real steps of
+ * public zone histories are below 5 %. */
 static void guards(struct build_job *b)
 {
 	uint64_t now = b->in->intake.records, old = b->old_records;
@@ -389,11 +395,12 @@ static void guards(struct build_job *b)
 		return;
 	if (now < old && passes(old - now, old, b->shrink_pct, SHRINK_FLOOR)) {
 		intake_hold(&b->in->intake, IR_SHRINK, b->zone->wire);
-		snprintf(b->guard_text, sizeof(b->guard_text), "%llu records instead of %llu", (unsigned long long)now, (unsigned long long)old);
+		snprintf(b->guard_text, sizeof(b->guard_text), "%llu records instead of %llu",
+			 (unsigned long long)now, (unsigned long long)old);
 	} else if (b->same_cuts <= b->old_cuts && passes(churn, b->old_cuts, b->churn_pct, CHURN_FLOOR)) {
 		intake_hold(&b->in->intake, IR_CHURN, b->zone->wire);
-		snprintf(b->guard_text, sizeof(b->guard_text), "%llu of %llu delegations came or went", (unsigned long long)churn,
-			 (unsigned long long)b->old_cuts);
+		snprintf(b->guard_text, sizeof(b->guard_text), "%llu of %llu delegations came or went",
+			 (unsigned long long)churn, (unsigned long long)b->old_cuts);
 	}
 }
 
@@ -402,10 +409,13 @@ int build_input_open(struct build_job *b)
 	enum zonemd_result zonemd = ZONEMD_ABSENT;
 	int err = b->pol.unsigned_zone ? 0 : add_ours(b);
 
-	if (!b->pol.unsigned_zone && b->pol.denial == DENIAL_NSEC3 && b->zone->wire_len + NSEC3_LABEL > NAME_MAX_WIRE) {
+	if (!b->pol.unsigned_zone && b->pol.denial == DENIAL_NSEC3 &&
+	    b->zone->wire_len + NSEC3_LABEL > NAME_MAX_WIRE) {
 		b->held = true;
 		snprintf(b->reason, sizeof(b->reason),
-			 "the zone's name has %u octets: an NSEC3 owner would pass 255, the zone can only be signed with NSEC", b->zone->wire_len);
+			 "the zone's name has %u octets: an NSEC3 owner would pass 255, the zone can only be "
+			 "signed with NSEC",
+			 b->zone->wire_len);
 		return ZS_EHELD;
 	}
 
@@ -418,10 +428,12 @@ int build_input_open(struct build_job *b)
 	if (err && err != ZS_EHELD)
 		return err;
 	guards(b);
-	if (b->in->intake.had_dnskey && b->in->intake.mode == INTAKE_STRIP && !b->pol.unsigned_zone && !b->was_signed && !b->released) {
+	if (b->in->intake.had_dnskey && b->in->intake.mode == INTAKE_STRIP && !b->pol.unsigned_zone &&
+	    !b->was_signed && !b->released) {
 		b->held = true;
 		snprintf(b->reason, sizeof(b->reason),
-			 "upstream has DNSKEY records, so the parent may hold a DS for them: the first signing waits for `zone release`");
+			 "upstream has DNSKEY records, so the parent may hold a DS for them: the first "
+			 "signing waits for `zone release`");
 		if (zonemd_failed(zonemd))
 			add_reason(b, zonemd_result_text(zonemd));
 		return ZS_EHELD;
@@ -439,9 +451,10 @@ int build_input_open(struct build_job *b)
 	return start_reading(b);
 }
 
-/* --- groups ----------------------------------------------------------------------------------------------------- */
+/* --- groups --------------------------------------------------------------------------------------------- */
 
-static int old_from(struct kv *kv, struct arena *mem, const uint8_t *key, size_t klen, uint16_t type, const uint8_t *owner, struct rrset *out)
+static int old_from(struct kv *kv, struct arena *mem, const uint8_t *key, size_t klen, uint16_t type,
+		    const uint8_t *owner, struct rrset *out)
 {
 	struct kv_item it;
 	const uint8_t *copy;
@@ -454,7 +467,8 @@ static int old_from(struct kv *kv, struct arena *mem, const uint8_t *key, size_t
 }
 
 /* The stored RRset whose signatures may be kept: of the live version, else of an interrupted build. */
-int build_old(struct build_job *b, struct arena *mem, const uint8_t *key, size_t klen, uint16_t type, const uint8_t *owner, struct rrset *out)
+int build_old(struct build_job *b, struct arena *mem, const uint8_t *key, size_t klen, uint16_t type,
+	      const uint8_t *owner, struct rrset *out)
 {
 	int err = old_from(b->base_kv, mem, key, klen, type, owner, out);
 
@@ -470,7 +484,8 @@ static int group_owner(struct build_job *b, struct signing *g, const struct owne
 		size_t klen = key_record(key, o->okey, o->klen, o->set[i].type);
 		bool sign = !b->pol.unsigned_zone && node_signs(o->kind, o->set[i].type);
 		struct rrset old;
-		bool have = sign && build_old(b, g->mem, key, klen, o->set[i].type, o->set[i].owner, &old) == 0;
+		bool have = sign &&
+			    build_old(b, g->mem, key, klen, o->set[i].type, o->set[i].owner, &old) == 0;
 		int err;
 
 		if (have)

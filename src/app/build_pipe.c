@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The pipeline of a build: groups are filled from the current source, sent to the vault, and appended strictly in order
- * when they come back. At most PIPE_GROUPS are alive, so memory is bounded whatever the key store's speed. One worker at a
- * time advances it (running); whoever finds it running leaves a mark (again). A build that waits holds no thread.
+ * The pipeline of a build: groups are filled from the current source, sent to the vault, and appended
+ * strictly in order when they come back. At most PIPE_GROUPS are alive, so memory is bounded whatever the key
+ * store's speed. One worker at a time advances it (running); whoever finds it running leaves a mark (again).
+ * A build that waits holds no thread.
  */
 #include <string.h>
 #include "base/err.h"
@@ -53,7 +54,7 @@ static int group_state(struct build_job *b, const struct signing *g)
 	return s;
 }
 
-/* --- writing ------------------------------------------------------------------------------------------------------- */
+/* --- writing -------------------------------------------------------------------------------------------- */
 
 static int write_item(struct build_job *b, struct signing_item *it, struct wr *w)
 {
@@ -67,21 +68,23 @@ static int write_item(struct build_job *b, struct signing_item *it, struct wr *w
 	expiry_value(w, it->key, it->klen);
 	if (w->err)
 		return w->err;
-	return extsort_add(b->expiry, xkey, key_expiry(xkey, it->set.exp_time, it->set.exp_seq), w->p, w->len);
+	return extsort_add(b->expiry, xkey, key_expiry(xkey, it->set.exp_time, it->set.exp_seq), w->p,
+			   w->len);
 }
 
 static int write_group(struct build_job *b, struct signing *g)
 {
 	struct wr w = wr_growing(TBS_MAX * 2);
-	/* What did verify is kept for the next try (as donor), however much of the group did not: with one bad member among
-	 * several HSMs every try then gets closer. */
+	/* What did verify is kept for the next try (as donor), however much of the group did not: with one
+	 * bad member among several HSMs every try then gets closer. */
 	bool bad = g->err == ZS_EBADSIG && b->stage != STAGE_SOA;
 	int err = bad ? 0 : g->err;
 
 	b->bad_signatures |= bad;
 
 	for (struct signing_item *it = g->head; !err && it; it = it->next) {
-		int64_t inception = it->set.nsig ? sign_latest_inception(it->set.sig, it->set.nsig, b->now.s) : 0;
+		int64_t inception = it->set.nsig ? sign_latest_inception(it->set.sig, it->set.nsig, b->now.s)
+						 : 0;
 
 		if (inception > b->meta.last_inception)
 			b->meta.last_inception = inception;
@@ -121,7 +124,7 @@ static int drain(struct build_job *b)
 	return 0;
 }
 
-/* --- filling -------------------------------------------------------------------------------------------------- */
+/* --- filling -------------------------------------------------------------------------------------------- */
 
 static int fill_group(struct build_job *b, struct signing *g)
 {
@@ -173,7 +176,8 @@ static int fill(struct build_job *b)
 	int err = resend(b);
 
 	while (!err && !b->source_ended && b->ngroups < PIPE_GROUPS && !atomic_load(&b->cancelled)) {
-		struct signing *g = signing_new(&b->signer, b->values, b->e->workers, b->zone->name, &b->next_seq);
+		struct signing *g = signing_new(&b->signer, b->values, b->e->workers, b->zone->name,
+						&b->next_seq);
 
 		if (!g)
 			return ZS_ENOMEM;
@@ -192,7 +196,7 @@ static int fill(struct build_job *b)
 	return err;
 }
 
-/* --- stages ---------------------------------------------------------------------------------------------------- */
+/* --- stages --------------------------------------------------------------------------------------------- */
 
 static int write_expiry(struct build_job *b)
 {
@@ -254,7 +258,8 @@ static void work(struct build_job *b)
 		else if (b->ngroups == before && (!b->head || group_state(b, b->head) != GROUP_BACK))
 			return;
 	}
-	if (err == ZS_EAGAIN) { /* the client is full: our own answers will kick us, or a timer when none is out */
+	/* the client is full: our own answers will kick us, or a timer when none is out */
+	if (err == ZS_EAGAIN) {
 		pthread_mutex_lock(&b->lock);
 		b->err = b->inflight ? 0 : ZS_EAGAIN;
 		pthread_mutex_unlock(&b->lock);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What is written last: the SOA with its serial, and META. A small change on top of the content, so that it can be made
- * again when the serial has to move on before publication. item_write() is the way of every changed RRset into a view.
+ * What is written last: the SOA with its serial, and META. A small change on top of the content, so that it
+ * can be made again when the serial has to move on before publication. item_write() is the way of every
+ * changed RRset into a view.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -32,18 +33,21 @@ int item_write(struct kv *kv, struct signing_item *it, struct wr *w)
 		return err;
 	w->len = 0;
 	expiry_value(w, it->key, it->klen);
-	return w->err ? w->err : kv_put(kv, xkey, key_expiry(xkey, it->set.exp_time, it->set.exp_seq), w->p, w->len);
+	return w->err ? w->err
+		      : kv_put(kv, xkey, key_expiry(xkey, it->set.exp_time, it->set.exp_seq), w->p, w->len);
 }
 
 /* The stored SOA of an earlier round has an expiry entry that must go. */
-static void old_soa(struct build_job *b, struct signing *g, const uint8_t *key, size_t klen, struct rrset *old, bool *have)
+static void old_soa(struct build_job *b, struct signing *g, const uint8_t *key, size_t klen,
+		    struct rrset *old, bool *have)
 {
 	struct kv *kv = NULL;
 	struct kv_item it;
 	const uint8_t *copy;
 
 	*have = false;
-	if (build_kv(b->out, &kv) == 0 && kv_get(kv, key, klen, &it) == 0 && (copy = arena_dup(g->mem, it.val, it.vlen)) != NULL)
+	if (build_kv(b->out, &kv) == 0 && kv_get(kv, key, klen, &it) == 0 &&
+	    (copy = arena_dup(g->mem, it.val, it.vlen)) != NULL)
 		*have = rrset_decode(old, T_SOA, b->zone->wire, copy, it.vlen, g->mem) == 0;
 	kv_close(kv);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Children are executed anew, never just forked: no heap, secret or descriptor of the parent is inherited, and a PKCS#11
- * module is initialised in a clean process.
+ * Children are executed anew, never just forked: no heap, secret or descriptor of the parent is inherited,
+ * and a PKCS#11 module is initialised in a clean process.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +41,8 @@ int child_user(const char *name, struct child_user *user)
 /* What a role may inherit: time zone, journald's mark, and what sanitizers and test clocks are told. */
 static bool env_passes(const char *var)
 {
-	static const char *const prefix[] = { "TZ=", "JOURNAL_STREAM=", "ZONESEAL_", "ASAN_", "UBSAN_", "TSAN_", "LSAN_" };
+	static const char *const prefix[] = { "TZ=",    "JOURNAL_STREAM=", "ZONESEAL_", "ASAN_",
+					      "UBSAN_", "TSAN_",           "LSAN_" };
 
 	for (size_t i = 0; i < sizeof(prefix) / sizeof(prefix[0]); i++)
 		if (strncmp(var, prefix[i], strlen(prefix[i])) == 0)
@@ -72,7 +73,8 @@ static char **child_env(const struct conf_env *env, size_t nenv)
 static void child_run(const char *self, const char *role, const char *ident, const struct child_user *user,
 		      char **env, int fd)
 {
-	char *argv[] = { (char *)(uintptr_t)ident, (char *)(uintptr_t) "--role", (char *)(uintptr_t)role, NULL };
+	char *argv[] = { (char *)(uintptr_t)ident, (char *)(uintptr_t) "--role", (char *)(uintptr_t)role,
+			 NULL };
 	sigset_t none;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -82,8 +84,9 @@ static void child_run(const char *self, const char *role, const char *ident, con
 		fcntl(fd, F_SETFD, 0);
 	if (syscall(SYS_close_range, CHILD_FD + 1, ~0U, 0) != 0)
 		_exit(126);
-	if (user->change && (initgroups(user->name, user->gid) != 0 || setresgid(user->gid, user->gid, user->gid) != 0 ||
-			     setresuid(user->uid, user->uid, user->uid) != 0))
+	if (user->change &&
+	    (initgroups(user->name, user->gid) != 0 || setresgid(user->gid, user->gid, user->gid) != 0 ||
+	     setresuid(user->uid, user->uid, user->uid) != 0))
 		_exit(126);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	/* a change of uid clears the death signal */

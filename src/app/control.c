@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The control socket's side of the loop: clients, one request of each at a time, bounded input and output. A client is
- * freed at one place, client_free(); its request (struct ctl) lives on while a callback holds it, without a client. A
- * stream is pumped while less than OUT_HIGH octets wait, so that a slow reader costs nothing but its snapshot, and that
- * for STALL_S at most. Who may connect is what the socket's owner, group and mode say; the peer is checked against them
- * once more and logged with what it orders.
+ * The control socket's side of the loop: clients, one request of each at a time, bounded input and output. A
+ * client is freed at one place, client_free(); its request (struct ctl) lives on while a callback holds it,
+ * without a client. A stream is pumped while less than OUT_HIGH octets wait, so that a slow reader costs
+ * nothing but its snapshot, and that for STALL_S at most. Who may connect is what the socket's owner, group
+ * and mode say; the peer is checked against them once more and logged with what it orders.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -68,7 +68,7 @@ struct control {
 	gid_t group;
 };
 
-/* --- requests ---------------------------------------------------------------------------------------------- */
+/* --- requests ------------------------------------------------------------------------------------------- */
 
 struct engine *ctl_engine(const struct ctl *c)
 {
@@ -132,9 +132,11 @@ void ctl_frame(struct ctl *c, uint8_t *frame, size_t len)
 		return;
 	}
 	out = bufferevent_get_output(c->client->bev);
-	if (evbuffer_get_length(out) + len > OUT_MAX || evbuffer_add_reference(out, frame, len, frame_free, frame) != 0) {
+	if (evbuffer_get_length(out) + len > OUT_MAX ||
+	    evbuffer_add_reference(out, frame, len, frame_free, frame) != 0) {
 		free(frame);
-		log_msg(LL_ERR, "control", NULL, "verb=\"%s\" answer is lost: the client does not take it", c->rq.verb);
+		log_msg(LL_ERR, "control", NULL, "verb=\"%s\" answer is lost: the client does not take it",
+			c->rq.verb);
 	}
 }
 
@@ -147,7 +149,8 @@ static void ctl_send(struct ctl *c, json_t *msg)
 	if (!err)
 		ctl_frame(c, frame, len);
 	else
-		log_msg(LL_ERR, "control", NULL, "verb=\"%s\" answer cannot be sent: %s", c->rq.verb, zs_strerror(err));
+		log_msg(LL_ERR, "control", NULL, "verb=\"%s\" answer cannot be sent: %s", c->rq.verb,
+			zs_strerror(err));
 }
 
 void ctl_data(struct ctl *c, json_t *data)
@@ -207,7 +210,7 @@ void ctl_resume(struct ctl *c)
 		event_active(c->client->pump_ev, EV_TIMEOUT, 0);
 }
 
-/* --- clients ------------------------------------------------------------------------------------------------- */
+/* --- clients -------------------------------------------------------------------------------------------- */
 
 static void client_free(struct client *cl)
 {
@@ -241,8 +244,8 @@ static void request_run(struct client *cl, struct ctl_request *rq)
 	c->refs = 1;
 	c->rq = *rq;
 	cl->req = c;
-	log_msg(v && v->changes ? LL_NOTICE : LL_DEBUG, "control", NULL, "verb=\"%s\" uid=%u gid=%u pid=%d", v ? v->name : "unknown",
-		(unsigned)cl->uid, (unsigned)cl->gid, (int)cl->pid);
+	log_msg(v && v->changes ? LL_NOTICE : LL_DEBUG, "control", NULL, "verb=\"%s\" uid=%u gid=%u pid=%d",
+		v ? v->name : "unknown", (unsigned)cl->uid, (unsigned)cl->gid, (int)cl->pid);
 	ctl_hold(c);
 	if (c->e->quitting)
 		ctl_fail(c, "stopping", NULL, "the daemon is stopping");
@@ -253,7 +256,8 @@ static void request_run(struct client *cl, struct ctl_request *rq)
 	ctl_drop(c);
 }
 
-/* Something that is no request: it is said, and the connection ends because frames cannot be told apart any more. */
+/* Something that is no request: it is said, and the connection ends because frames cannot be told apart any
+ * more. */
 static void client_refuse(struct client *cl, const char *code, const char *why)
 {
 	uint8_t *frame;
@@ -365,7 +369,7 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 	client_finished(cl);
 }
 
-/* --- accepting ----------------------------------------------------------------------------------------------- */
+/* --- accepting ------------------------------------------------------------------------------------------ */
 
 static bool peer_in_group(int fd, gid_t gid, gid_t want)
 {
@@ -444,18 +448,21 @@ static void on_accept(evutil_socket_t lfd, short what, void *arg)
 	if (fd < 0)
 		return;
 	if (!peer_allowed(co, fd, &cred)) {
-		log_limited(LL_WARN, "control", NULL, "refused", 20, "connection refused: uid=%u gid=%u pid=%d", (unsigned)cred.uid,
+		log_limited(LL_WARN, "control", NULL, "refused", 20,
+			    "connection refused: uid=%u gid=%u pid=%d", (unsigned)cred.uid,
 			    (unsigned)cred.gid, (int)cred.pid);
 		turn_away(fd, "not-permitted", "neither root, nor the owner, nor in the control group");
 	} else if (co->nclient >= CLIENTS_MAX) {
 		turn_away(fd, "busy", "too many control connections");
 	} else {
-		log_msg(LL_DEBUG, "control", NULL, "connected: uid=%u gid=%u pid=%d", (unsigned)cred.uid, (unsigned)cred.gid, (int)cred.pid);
+		log_msg(LL_DEBUG, "control", NULL, "connected: uid=%u gid=%u pid=%d", (unsigned)cred.uid,
+			(unsigned)cred.gid, (int)cred.pid);
 		client_new(co, fd, &cred);
 	}
 }
 
-/* Once a second while there are clients: who stalls or says nothing is cut, and a stopping daemon ends its streams. */
+/* Once a second while there are clients: who stalls or says nothing is cut,
+ * and a stopping daemon ends its streams. */
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct control *co = arg;
@@ -514,8 +521,10 @@ void control_free(struct control *co)
 	while (co->clients) {
 		struct bufferevent *bev = co->clients->bev;
 
-		evbuffer_unfreeze(bufferevent_get_output(bev), 1); /* a bufferevent keeps the front to itself */
-		evbuffer_write(bufferevent_get_output(bev), bufferevent_getfd(bev)); /* the last words, as far as they go */
+		/* a bufferevent keeps the front to itself */
+		evbuffer_unfreeze(bufferevent_get_output(bev), 1);
+		/* the last words, as far as they go */
+		evbuffer_write(bufferevent_get_output(bev), bufferevent_getfd(bev));
 		client_free(co->clients);
 	}
 	if (co->accept_ev)

@@ -36,7 +36,8 @@ int conn_open(const char *path)
 #define ANSWER_S 15   /* the engine answers at once or streams */
 #define SLOW_ANSWER_S 330 /* these wait for the parent and a key store */
 
-/* A daemon that holds the socket without answering (its engine fails to start, say) must not keep an operator waiting. */
+/* A daemon that holds the socket without answering (its engine fails to start, say) must not keep an operator
+ * waiting. */
 static void bound_answer(int fd, const char *verb)
 {
 	bool slow = strncmp(verb, "hsm ", 4) == 0 || strncmp(verb, "conf ", 5) == 0;
@@ -49,7 +50,8 @@ int conn_send(int fd, const char *verb, json_t *args)
 {
 	uint8_t *frame = NULL;
 	size_t len, at = 0;
-	int err = ctl_encode(json_pack("{s:i, s:s, s:o}", "v", CTL_VERSION, "verb", verb, "args", args), &frame, &len);
+	int err = ctl_encode(json_pack("{s:i, s:s, s:o}", "v", CTL_VERSION, "verb", verb, "args", args),
+			     &frame, &len);
 
 	bound_answer(fd, verb);
 	while (!err && at < len) {

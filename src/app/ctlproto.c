@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Frames and requests of the control protocol. Everything that arrives is bounded before it is parsed and typed before it
- * is used. Called by control.c on the loop, by zonesealctl, and by their tests.
+ * Frames and requests of the control protocol. Everything that arrives is bounded before it is parsed and
+ * typed before it is used. Called by control.c on the loop, by zonesealctl, and by their tests.
  */
 #include <fnmatch.h>
 #include <stdlib.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The control protocol's frames and its request, for both ends: a 4-octet big-endian length, then that many octets of
- * JSON, at most 1 MiB. A request is {"v":1,"verb":"zone list","args":{...}}; an answer is a row of frames, each with one of
- * "data", "progress", "error", "end" beside "v". The last frame is an error or an end. Pure.
+ * The control protocol's frames and its request, for both ends: a 4-octet big-endian length, then that many
+ * octets of JSON, at most 1 MiB. A request is {"v":1,"verb":"zone list","args":{...}}; an answer is a row of
+ * frames, each with one of "data", "progress", "error", "end" beside "v". The last frame is an error or an
+ * end. Pure.
  */
 #ifndef ZONESEAL_SRC_APP_CTLPROTO_H
 #define ZONESEAL_SRC_APP_CTLPROTO_H
@@ -17,14 +18,16 @@
 #define CTL_VERB_MAX 64
 #define CTL_TEXT_CHUNK (128u << 10) /* octets of text that a data frame carries at most, by our choice */
 
-/* Length of the frame that begins with these four octets: 0 and *len, or ZS_ELIMIT when nothing or too much would follow. */
+/* Length of the frame that begins with these four octets: 0 and *len,
+ * or ZS_ELIMIT when nothing or too much would follow. */
 int ctl_head(const uint8_t head[static CTL_HEAD], uint32_t *len);
 
 struct ctl_request {
 	char verb[CTL_VERB_MAX];
 	json_t *args; /* an object */
 };
-/* One frame's octets. ZS_EFORMAT: not such a request; ZS_EVERSION: another protocol version. The args are the caller's. */
+/* One frame's octets. ZS_EFORMAT: not such a request; ZS_EVERSION: another protocol version.
+ * The args are the caller's. */
 int ctl_request_parse(const uint8_t *data, size_t len, struct ctl_request *out);
 void ctl_request_clear(struct ctl_request *r);
 
@@ -39,8 +42,8 @@ json_t *ctl_error_msg(const char *code, const char *message, const char *hint);
 json_t *ctl_msg(const char *key, json_t *value);
 
 /*
- * Does a zone's name (absolute presentation form) match what an operator wrote? ASCII case is ignored and a final dot may
- * be left out; `*`, `?` and [sets] match as in file names, but a `*` also matches dots.
+ * Does a zone's name (absolute presentation form) match what an operator wrote? ASCII case is ignored and a
+ * final dot may be left out; `*`, `?` and [sets] match as in file names, but a `*` also matches dots.
  */
 int ctl_zone_match(const char *pattern, const char *name);
 /* Does the pattern name more than one zone? */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Answers for people: tables and short blocks on stdout, what went wrong on stderr. The zone status: ctlshow_zone.c. */
+/* Answers for people: tables and short blocks on stdout, what went wrong on stderr.
+ * The zone status: ctlshow_zone.c. */
 #include <stdio.h>
 #include <string.h>
 #include "ctlshow.h"
@@ -35,7 +36,8 @@ static void join(char *dst, size_t cap, json_t *list)
 
 void show_zone_list(json_t *answer)
 {
-	static const char *const heads[] = { "ZONE", "STATE", ">UPSTREAM", ">SIGNED", ">RECORDS", "VALID UNTIL", "POLICY", "ALARMS", NULL };
+	static const char *const heads[] = { "ZONE",        "STATE",  ">UPSTREAM", ">SIGNED", ">RECORDS",
+					     "VALID UNTIL", "POLICY", "ALARMS",    NULL };
 	struct table *t = table_new(heads);
 	char text[256];
 	json_t *z;
@@ -58,7 +60,8 @@ void show_zone_list(json_t *answer)
 
 void show_keys(json_t *answer)
 {
-	static const char *const heads[] = { "ZONE", ">TAG", "ROLE", "ALGORITHM", "STATE", "KEY STORE", "CREATED", "ID", NULL };
+	static const char *const heads[] = { "ZONE",      ">TAG",    "ROLE", "ALGORITHM", "STATE",
+					     "KEY STORE", "CREATED", "ID",   NULL };
 	struct table *t = table_new(heads);
 	json_t *z, *k;
 	size_t i, j;
@@ -80,7 +83,8 @@ void show_keys(json_t *answer)
 
 void show_keystores(json_t *answer)
 {
-	static const char *const heads[] = { "KEY STORE", "BACKEND", "UP", ">SESSIONS", ">QUEUED", ">SIGNED", ">FAILED", ">RESTARTS", "STATE", NULL };
+	static const char *const heads[] = { "KEY STORE", "BACKEND", "UP",        ">SESSIONS", ">QUEUED",
+					     ">SIGNED",   ">FAILED", ">RESTARTS", "STATE",     NULL };
 	struct table *t = table_new(heads);
 	json_t *k;
 	size_t i;
@@ -119,7 +123,8 @@ void show_status(json_t *answer)
 	if (*show_text(answer, "clock_fault"))
 		printf("clock     %s: nothing is signed\n", show_text(answer, "clock_fault"));
 	v = json_object_get(answer, "server");
-	printf("transfers %lld in, %lld out running\n", (long long)json_integer_value(json_object_get(answer, "transfers_in_running")),
+	printf("transfers %lld in, %lld out running\n",
+	       (long long)json_integer_value(json_object_get(answer, "transfers_in_running")),
 	       (long long)json_integer_value(json_object_get(v, "transfers_out_running")));
 	printf("log       %s\n\n", show_text(answer, "log_level"));
 	show_keystores(answer);
@@ -192,7 +197,8 @@ void show_check(json_t *answer)
 	} else {
 		printf("%lld zones", zones);
 	}
-	printf(" | zones=%lld critical=%lld warning=%lld", zones, (long long)json_integer_value(json_object_get(perf, "critical")),
+	printf(" | zones=%lld critical=%lld warning=%lld", zones,
+	       (long long)json_integer_value(json_object_get(perf, "critical")),
 	       (long long)json_integer_value(json_object_get(perf, "warning")));
 	if (json_is_integer(run))
 		printf(" runway=%llds", (long long)json_integer_value(run));

@@ -38,7 +38,8 @@ static void secondaries(json_t *z)
 		if (*show_text(s, "seen"))
 			printf(", seen %s", show_text(s, "seen"));
 		else
-			printf(", %s", json_is_true(json_object_get(s, "watched")) ? "not seen yet" : "not watched");
+			printf(", %s",
+			       json_is_true(json_object_get(s, "watched")) ? "not seen yet" : "not watched");
 		putchar('\n');
 	}
 }
@@ -62,8 +63,8 @@ static void keys(json_t *z)
 	size_t i;
 
 	json_array_foreach(json_object_get(z, "keys"), i, k)
-		printf("  %-12s %s %s %s %s in %s\n", "key", number(k, "tag", tag), show_text(k, "role"), show_text(k, "mnemonic"),
-		       show_text(k, "state"), show_text(k, "keystore"));
+		printf("  %-12s %s %s %s %s in %s\n", "key", number(k, "tag", tag), show_text(k, "role"),
+		       show_text(k, "mnemonic"), show_text(k, "state"), show_text(k, "keystore"));
 }
 
 static void version(json_t *z)
@@ -75,8 +76,8 @@ static void version(json_t *z)
 		line("version", "none yet");
 		return;
 	}
-	printf("  %-12s %s: %s records, %s signatures, denial %s\n", "version", number(v, "number", n), number(v, "records", r),
-	       number(v, "signatures", s), show_text(v, "denial"));
+	printf("  %-12s %s: %s records, %s signatures, denial %s\n", "version", number(v, "number", n),
+	       number(v, "records", r), number(v, "signatures", s), show_text(v, "denial"));
 	line("transferred", show_text(v, "transferred"));
 	line("signed", show_text(v, "signed_at"));
 	line("published", show_text(v, "published"));
@@ -109,8 +110,8 @@ static void made(json_t *z)
 	printf("  %-12s", "signatures");
 	json_object_foreach(m, key, v)
 		printf(" %lld %s,", (long long)json_integer_value(v), key);
-	printf(" %s kept; transfers %s ok, %s failed\n", number(c, "signatures_kept", kept), number(c, "transfers_ok", ok),
-	       number(c, "transfers_failed", failed));
+	printf(" %s kept; transfers %s ok, %s failed\n", number(c, "signatures_kept", kept),
+	       number(c, "transfers_ok", ok), number(c, "transfers_failed", failed));
 }
 
 static void one(json_t *z)
@@ -123,7 +124,8 @@ static void one(json_t *z)
 	snprintf(text, sizeof(text), "%s since %s, %s", show_text(z, "state"), show_text(z, "since"),
 		 json_is_true(json_object_get(z, "served")) ? "served" : "not served");
 	line("state", text);
-	snprintf(text, sizeof(text), "upstream %s, signed %s", number(z, "upstream_serial", a), number(z, "signed_serial", b));
+	snprintf(text, sizeof(text), "upstream %s, signed %s", number(z, "upstream_serial", a),
+		 number(z, "signed_serial", b));
 	line("serials", text);
 	secondaries(z);
 	alarms(z);

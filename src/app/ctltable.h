@@ -8,7 +8,8 @@
 #define TABLE_COLUMNS 12
 
 struct table;
-/* heads: NULL at the end; one that begins with '>' is a column of numbers, set to the right. NULL when out of memory. */
+/* heads: NULL at the end; one that begins with '>' is a column of numbers, set to the right.
+ * NULL when out of memory. */
 struct table *table_new(const char *const *heads);
 void table_free(struct table *t); /* NULL is legal */
 /* The next cell, copied; control characters become '?', NULL and "" become "-". Rows fill themselves. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * --wait: the daemon is asked again and again until nothing is under way for the zones of an order. A zone is done when it
- * is idle with a published version and without an alarm; with an alarm it has failed, because somebody is needed.
+ * --wait: the daemon is asked again and again until nothing is under way for the zones of an order. A zone is
+ * done when it is idle with a published version and without an alarm; with an alarm it has failed, because
+ * somebody is needed.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,8 @@ static void nap(void)
 
 static bool failed(json_t *z)
 {
-	return json_array_size(json_object_get(z, "alarms")) > 0 || !json_is_true(json_object_get(z, "served"));
+	return json_array_size(json_object_get(z, "alarms")) > 0 ||
+	       !json_is_true(json_object_get(z, "served"));
 }
 
 static size_t count_busy(json_t *zones, json_t **example)
@@ -47,7 +49,8 @@ static void progress(size_t busy, size_t all, json_t *example)
 		return;
 	fprintf(stderr, "\r\033[K");
 	if (busy)
-		fprintf(stderr, "%zu of %zu zones: %.100s %.20s", busy, all, show_text(example, "zone"), show_text(example, "state"));
+		fprintf(stderr, "%zu of %zu zones: %.100s %.20s", busy, all, show_text(example, "zone"),
+			show_text(example, "state"));
 }
 
 /* What became of each zone. */
@@ -83,7 +86,8 @@ int wait_zones(const struct options *o, int fd, json_t *args, int code)
 			err = answer_read(&plain, fd, &a);
 		if (err || a.error) {
 			progress(0, 0, NULL);
-			fprintf(stderr, "zonesealctl: waiting ended: %s\n", err ? zs_strerror(err) : show_text(a.error, "message"));
+			fprintf(stderr, "zonesealctl: waiting ended: %s\n",
+				err ? zs_strerror(err) : show_text(a.error, "message"));
 			answer_clear(&a);
 			return EXIT_FAILED;
 		}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The zone as a primary of its secondaries: who may transfer, NOTIFY and its acknowledgement, watching what each secondary
- * has, the floor below which no serial is used again, and the guard before the first new version after a start (RULES 3).
- * Loop only.
+ * The zone as a primary of its secondaries: who may transfer, NOTIFY and its acknowledgement, watching what
+ * each secondary has, the floor below which no serial is used again, and the guard before the first new
+ * version after a start (ARCHITECTURE "The way of a change"). Loop only.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@
 #define GUARD_SKIP 10000
 #define RAISE_MAX (1u << 30)
 
-/* --- access lists --------------------------------------------------------------------------------------------- */
+/* --- access lists --------------------------------------------------------------------------------------- */
 
 static size_t entries(const struct conf_remote *r)
 {
@@ -40,7 +40,8 @@ static void add_entries(const struct zone *z, struct acl_entry *out, size_t *n, 
 		if (e->any_addr)
 			continue;
 		e->addr = net_from_conf(&r->addr[i]);
-		e->prefix_len = r->is_acl ? r->addr[i].prefix_len : e->addr.sa.sa_family == AF_INET6 ? 128 : 32;
+		e->prefix_len = r->is_acl ? r->addr[i].prefix_len
+				: e->addr.sa.sa_family == AF_INET6 ? 128 : 32;
 	}
 }
 
@@ -53,7 +54,8 @@ static size_t count_all(const struct conf_remote **r, size_t n)
 	return sum;
 }
 
-static void add_all(const struct zone *z, struct acl *acl, struct acl_entry *mem, size_t *at, const struct conf_remote **r, size_t n)
+static void add_all(const struct zone *z, struct acl *acl, struct acl_entry *mem, size_t *at,
+		    const struct conf_remote **r, size_t n)
 {
 	size_t first = *at;
 
@@ -82,8 +84,10 @@ static void make_acls(struct zone *z)
 {
 	const struct conf_zone *c = z->conf;
 	const struct conf *s = z->setup->conf;
-	size_t n = count_all(c->downstream, c->ndownstream) + count_all(c->transfer, c->ntransfer) + count_all(c->notify_from, c->nnotify_from) +
-		   count_all(s->query, s->nquery) + count_all(c->upstream, c->nupstream) + 2, at = 0;
+	size_t n = count_all(c->downstream, c->ndownstream) + count_all(c->transfer, c->ntransfer) +
+		   count_all(c->notify_from, c->nnotify_from) + count_all(s->query, s->nquery) +
+		   count_all(c->upstream, c->nupstream) + 2,
+	       at = 0;
 	struct acl_entry *mem = calloc(n, sizeof(*mem));
 
 	if (!mem)
@@ -106,7 +110,7 @@ static void make_acls(struct zone *z)
 
 static void guard_timer(void *arg);
 
-/* --- secondaries ------------------------------------------------------------------------------------------------- */
+/* --- secondaries ---------------------------------------------------------------------------------------- */
 
 void downstream_cancel(struct zone *z)
 {
@@ -120,7 +124,8 @@ void downstream_cancel(struct zone *z)
 	}
 }
 
-/* What is known of a secondary survives a reload under its name, which is copied because the old setup may be gone. */
+/* What is known of a secondary survives a reload under its name,
+ * which is copied because the old setup may be gone. */
 static void inherit(struct secondary *to, const struct secondary *old, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -172,7 +177,8 @@ void downstream_raise_floor(struct zone *z, uint32_t serial, const char *why)
 	if (z->have_floor && serial_cmp(serial, z->floor) != SERIAL_GT)
 		return;
 	if (why)
-		log_msg(LL_WARN, "serial", z->name, "event=floor serial=%u was=%u: %s", serial, z->have_floor ? z->floor : 0, why);
+		log_msg(LL_WARN, "serial", z->name, "event=floor serial=%u was=%u: %s", serial,
+			z->have_floor ? z->floor : 0, why);
 	z->floor = serial;
 	z->have_floor = true;
 }
@@ -184,13 +190,13 @@ uint32_t downstream_next_serial(struct zone *z, uint32_t upstream)
 	return serial_next(p, upstream, z->floor, z->have_floor, clk_wall());
 }
 
-/* --- probes ------------------------------------------------------------------------------------------------------- */
+/* --- probes --------------------------------------------------------------------------------------------- */
 
 static void probe_dnskey(struct secondary *s);
 static void notify_one(struct secondary *s);
 
-/* DS of our keys may be given to the parent when every listed secondary was seen with a signed version and what resolvers
- * hold of the unsigned one has run out (RFC 6781 4.1.1). */
+/* DS of our keys may be given to the parent when every listed secondary was seen with a signed version and
+ * what resolvers hold of the unsigned one has run out (RFC 6781 4.1.1). */
 static void ds_check(struct zone *z)
 {
 	if (z->keys.ds_not_before || !z->have_meta || !z->meta.is_signed)
@@ -199,7 +205,9 @@ static void ds_check(struct zone *z)
 		if (z->sec[i].remote->watch && !z->sec[i].signed_seen)
 			return;
 	z->keys.ds_not_before = clk_wall().s + z->meta.largest_ttl;
-	log_msg(LL_NOTICE, "keys", z->name, "event=ds-not-before at=%lld: all listed secondaries serve signed versions", (long long)z->keys.ds_not_before);
+	log_msg(LL_NOTICE, "keys", z->name,
+		"event=ds-not-before at=%lld: all listed secondaries serve signed versions",
+		(long long)z->keys.ds_not_before);
 }
 
 void downstream_keys(struct zone *z, const struct keyset *ks)
@@ -226,8 +234,10 @@ static void seen_serial(struct secondary *s, uint32_t serial, bool proven)
 	if (!proven || (z->have_floor && serial_cmp(serial, z->floor) != SERIAL_GT))
 		return;
 	if (z->have_floor && serial - z->floor >= RAISE_MAX) {
-		zone_alarm_set(z, ALARM_PUBLICATION, "secondary %s has serial %u, too far above %u to follow by itself: see `zone serial`",
-			       s->remote->name, serial, z->floor);
+		zone_alarm_set(
+			z, ALARM_PUBLICATION,
+			"secondary %s has serial %u, too far above %u to follow by itself: see `zone serial`",
+			s->remote->name, serial, z->floor);
 		return;
 	}
 	downstream_raise_floor(z, serial, s->remote->name);
@@ -257,7 +267,8 @@ static void soa_answer(void *arg, const struct dnsq_answer *a)
 			seen_serial(s, soa.serial, a->over_tcp || a->tsig_verified);
 		else
 			s->has_soa = false, s->seen = true, s->seen_at = clk_wall();
-		if (z->net.pub && !s->notify && s->notified_serial != z->net.pub->serial && (!s->has_soa || s->serial != z->net.pub->serial))
+		if (z->net.pub && !s->notify && s->notified_serial != z->net.pub->serial &&
+		    (!s->has_soa || s->serial != z->net.pub->serial))
 			notify_one(s);
 	}
 	if (!a->result && !s->answered_dnskey)
@@ -321,7 +332,8 @@ void downstream_watch(void *arg)
 		probe(s, T_SOA, !z->guard_open, soa_answer);
 		behind |= z->net.pub && (!s->seen || s->serial != z->net.pub->serial) && s->probe_fails < 5;
 	}
-	timer_set(z->e->timers, &z->watch_timer, MONO_S(behind ? WATCH_FAST_S : WATCH_S), downstream_watch, z);
+	timer_set(z->e->timers, &z->watch_timer, MONO_S(behind ? WATCH_FAST_S : WATCH_S), downstream_watch,
+		  z);
 }
 
 void downstream_seen(struct zone *z, const char *name, uint32_t serial)
@@ -331,7 +343,7 @@ void downstream_seen(struct zone *z, const char *name, uint32_t serial)
 			seen_serial(&z->sec[i], serial, true);
 }
 
-/* --- NOTIFY out ---------------------------------------------------------------------------------------------------- */
+/* --- NOTIFY out ----------------------------------------------------------------------------------------- */
 
 static void notify_answer(void *arg, const struct dnsq_answer *a)
 {
@@ -342,7 +354,8 @@ static void notify_answer(void *arg, const struct dnsq_answer *a)
 	atomic_fetch_add(&z->e->count.notify[1][a->result != 0], 1);
 	s->notified_ok = !a->result;
 	if (a->result)
-		log_msg(LL_WARN, "notify", z->name, "secondary %s does not acknowledge: %s", s->remote->name, zs_strerror(a->result));
+		log_msg(LL_WARN, "notify", z->name, "secondary %s does not acknowledge: %s", s->remote->name,
+			zs_strerror(a->result));
 	else
 		timer_set(z->e->timers, &z->watch_timer, MONO_S(1), downstream_watch, z);
 }
@@ -353,7 +366,12 @@ static void notify_one(struct secondary *s)
 	struct zone *z = s->zone;
 	struct net_remote to = remote_target(z->setup, s->remote, s->probe_fails % s->remote->naddr);
 	const struct rrset *set = &z->net.pub->set[0];
-	struct rr soa = { .owner = z->wire, .type = T_SOA, .class = CLASS_IN, .ttl = set->ttl, .rdata = set->rr[0].data, .rdlen = set->rr[0].len };
+	struct rr soa = { .owner = z->wire,
+			  .type = T_SOA,
+			  .class = CLASS_IN,
+			  .ttl = set->ttl,
+			  .rdata = set->rr[0].data,
+			  .rdlen = set->rr[0].len };
 
 	notify_cancel(s->notify);
 	s->notified_ok = false;
@@ -368,7 +386,7 @@ void downstream_notify(struct zone *z, bool all)
 			notify_one(&z->sec[i]);
 }
 
-/* --- the guard before the first new version ------------------------------------------------------------------------- */
+/* --- the guard before the first new version ------------------------------------------------------------- */
 
 static bool first_signed(const struct zone *z)
 {
@@ -424,7 +442,8 @@ static bool foreign_keys(const struct zone *z, char *tags, size_t cap)
 		for (unsigned k = 0; k < s->ndnskey; k++) {
 			ours |= is_ours(z, s->dnskey[k].tag, s->dnskey[k].crc);
 			if (at < cap)
-				at += (size_t)snprintf(tags + at, cap - at, "%s%u", k ? ", " : "", s->dnskey[k].tag);
+				at += (size_t)snprintf(tags + at, cap - at, "%s%u", k ? ", " : "",
+						       s->dnskey[k].tag);
 		}
 		if (s->ndnskey && !ours)
 			return true;
@@ -433,7 +452,8 @@ static bool foreign_keys(const struct zone *z, char *tags, size_t cap)
 }
 
 /* Who is listed and watched, who answered, and whether everybody had a chance to. */
-static void guard_count(const struct zone *z, bool first_signed, unsigned *listed, unsigned *answered, bool *all_tried)
+static void guard_count(const struct zone *z, bool first_signed, unsigned *listed, unsigned *answered,
+			bool *all_tried)
 {
 	*listed = *answered = 0;
 	*all_tried = true;
@@ -455,7 +475,8 @@ static void guard_give_up(struct zone *z)
 	log_msg(LL_ERR, "serial", z->name, "event=guard: no listed secondary answered in %d s", GUARD_MAX_S);
 	if (z->have_floor && z->conf->upstream_dnssec != UPDNSSEC_PASS) /* there the serial is upstream's */
 		downstream_raise_floor(z, z->floor + GUARD_SKIP, "no secondary answered");
-	zone_alarm_set(z, ALARM_PUBLICATION, "no listed secondary answered since the start: published with a serial skip");
+	zone_alarm_set(z, ALARM_PUBLICATION,
+		       "no listed secondary answered since the start: published with a serial skip");
 }
 
 bool downstream_guard_passed(struct zone *z)
@@ -466,20 +487,25 @@ bool downstream_guard_passed(struct zone *z)
 
 	if (z->guard_open && (!first || z->signed_open))
 		return true;
-	if (z->guard_open && !z->signed_wait) { /* a zone that was served unsigned before: now for its DNSKEY */
+	/* a zone that was served unsigned before: now for its DNSKEY */
+	if (z->guard_open && !z->signed_wait) {
 		z->signed_wait = true;
 		z->guard_since = clk_wall();
 		guard_timer(z);
 	}
 	guard_count(z, first, &listed, &answered, &all_tried);
 	if (listed && !answered && clk_wall().s - z->guard_since.s < GUARD_MAX_S) {
-		zone_alarm_set(z, ALARM_PUBLICATION, "waiting for an answer of a listed secondary before the first new version");
+		zone_alarm_set(z, ALARM_PUBLICATION,
+			       "waiting for an answer of a listed secondary before the first new version");
 		return false;
 	}
 	if (listed && answered && !all_tried)
 		return false;
 	if (first && !z->publish_ordered && foreign_keys(z, tags, sizeof(tags))) {
-		zone_alarm_set(z, ALARM_PUBLICATION, "a secondary serves DNSKEY with key tags %s, none of them ours: publication waits for `zone release`", tags);
+		zone_alarm_set(z, ALARM_PUBLICATION,
+			       "a secondary serves DNSKEY with key tags %s, none of them ours: publication "
+			       "waits for `zone release`",
+			       tags);
 		return false;
 	}
 	z->signed_open = first;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The engine's frame: start in the order the parent sends things, zones added, changed and removed by reload, the calls
- * to the parent, the orderly end. What a zone does stands in zone.c and the files it names.
+ * The engine's frame: start in the order the parent sends things, zones added, changed and removed by reload,
+ * the calls to the parent, the orderly end. What a zone does stands in zone.c and the files it names.
  */
 #include <errno.h>
 #include <signal.h>
@@ -131,7 +131,8 @@ static uint8_t answer_to(uint8_t type)
 	return type == IPC_GENERATE ? IPC_GENERATED : type == IPC_RELOAD ? IPC_RELOADED : IPC_HSM;
 }
 
-int engine_ask(struct engine *e, uint8_t type, const void *data, size_t len, void (*done)(void *, int, const uint8_t *, size_t), void *ctx)
+int engine_ask(struct engine *e, uint8_t type, const void *data, size_t len,
+	       void (*done)(void *, int, const uint8_t *, size_t), void *ctx)
 {
 	struct parent_call *c = calloc(1, sizeof(*c));
 	struct wr w = wr_growing(1 << 16);
@@ -178,9 +179,9 @@ static void call_done(struct engine *e, struct frame *f, bool ok_octet)
 }
 
 /*
- * G15. Signing stops when the wall clock parts from the boot clock by more than an hour since the start, and goes on when
- * they have agreed again for ten minutes or on order. A new distance is never believed by itself: signatures with
- * inceptions a year ahead would outlive the mistake.
+ * G15. Signing stops when the wall clock parts from the boot clock by more than an hour since the start, and
+ * goes on when they have agreed again for ten minutes or on order. A new distance is never believed by
+ * itself: signatures with inceptions a year ahead would outlive the mistake.
  */
 static bool clocks_agree(struct engine *e)
 {
@@ -205,7 +206,8 @@ void engine_clock_accept(struct engine *e)
 {
 	if (!e->clocks_parted)
 		return;
-	log_msg(LL_NOTICE, "engine", NULL, "event=clock-accepted: the wall clock as it is now is taken by order");
+	log_msg(LL_NOTICE, "engine", NULL,
+		"event=clock-accepted: the wall clock as it is now is taken by order");
 	e->boot_offset = clk_wall().s - clk_boot();
 	e->clocks_parted = false;
 }
@@ -226,7 +228,7 @@ const char *engine_clock_fault(struct engine *e, int64_t last_inception)
 	return NULL;
 }
 
-/* --- zones and reload ------------------------------------------------------------------------------------- */
+/* --- zones and reload ----------------------------------------------------------------------------------- */
 
 static int zone_order(const void *a, const void *b)
 {
@@ -237,7 +239,8 @@ static int zone_order(const void *a, const void *b)
 	return c ? c : (int)x->wire_len - (int)y->wire_len;
 }
 
-/* Zones of the new config: kept ones are told, new ones made, lost ones closed. Files and keys of lost ones stay. */
+/* Zones of the new config: kept ones are told, new ones made, lost ones closed.
+ * Files and keys of lost ones stay. */
 static int zones_sync(struct engine *e)
 {
 	const struct conf *c = e->setup->conf;
@@ -271,8 +274,10 @@ static int zones_sync(struct engine *e)
 
 static struct server_limits limits_of(const struct conf *c)
 {
-	return (struct server_limits){ .transfers_out = c->transfers_out, .tcp_connections = c->tcp_connections,
-				       .tcp_per_peer = c->tcp_per_peer, .tcp_idle_s = c->tcp_idle };
+	return (struct server_limits){ .transfers_out = c->transfers_out,
+				       .tcp_connections = c->tcp_connections,
+				       .tcp_per_peer = c->tcp_per_peer,
+				       .tcp_idle_s = c->tcp_idle };
 }
 
 static void config_take(struct engine *e)
@@ -303,7 +308,7 @@ static void config_take(struct engine *e)
 	setup_unref(old);
 }
 
-/* --- start ------------------------------------------------------------------------------------------------- */
+/* --- start ---------------------------------------------------------------------------------------------- */
 
 static struct net_zone *server_find(void *ctx, const uint8_t *qname)
 {
@@ -336,7 +341,8 @@ static wall_t server_now(void *ctx)
 	return clk_wall();
 }
 
-static void server_notify(void *ctx, struct net_zone *nz, const struct net_addr *from, const char *acl, bool has_serial, uint32_t serial)
+static void server_notify(void *ctx, struct net_zone *nz, const struct net_addr *from, const char *acl,
+			  bool has_serial, uint32_t serial)
 {
 	struct engine *e = ctx;
 	struct zone *z = nz->app;
@@ -344,14 +350,17 @@ static void server_notify(void *ctx, struct net_zone *nz, const struct net_addr 
 
 	atomic_fetch_add(&e->count.notify[0][0], 1);
 	if (has_serial)
-		log_msg(LL_INFO, "notify", z->name, "event=notify from=%s acl=%s serial=%u", net_addr_text(from, text), acl, serial);
+		log_msg(LL_INFO, "notify", z->name, "event=notify from=%s acl=%s serial=%u",
+			net_addr_text(from, text), acl, serial);
 	else
-		log_msg(LL_INFO, "notify", z->name, "event=notify from=%s acl=%s", net_addr_text(from, text), acl);
+		log_msg(LL_INFO, "notify", z->name, "event=notify from=%s acl=%s", net_addr_text(from, text),
+			acl);
 	upstream_notified(z, has_serial, serial);
 }
 
-static void server_transfer(void *ctx, const uint8_t *zone, const char *secondary, const struct net_addr *to, uint16_t qtype, uint32_t serial,
-			    uint64_t octets, uint64_t records, int64_t us, int result)
+static void server_transfer(void *ctx, const uint8_t *zone, const char *secondary, const struct net_addr *to,
+			    uint16_t qtype, uint32_t serial, uint64_t octets, uint64_t records, int64_t us,
+			    int result)
 {
 	struct engine *e = ctx;
 	struct zone *z = engine_zone(e, zone, name_len(zone));
@@ -359,9 +368,10 @@ static void server_transfer(void *ctx, const uint8_t *zone, const char *secondar
 
 	atomic_fetch_add(&e->count.xfr[1][qtype == T_IXFR][result != 0], 1);
 	log_msg(result ? LL_WARN : LL_INFO, "xfr-out", z ? z->name : NULL,
-		"%s to %s (%s) %s: serial=%u records=%llu octets=%llu ms=%lld", qtype == T_IXFR ? "IXFR" : "AXFR", net_addr_text(to, text),
-		secondary, result ? zs_strerror(result) : "done", serial, (unsigned long long)records, (unsigned long long)octets,
-		(long long)(us / 1000));
+		"%s to %s (%s) %s: serial=%u records=%llu octets=%llu ms=%lld",
+		qtype == T_IXFR ? "IXFR" : "AXFR", net_addr_text(to, text), secondary,
+		result ? zs_strerror(result) : "done", serial, (unsigned long long)records,
+		(unsigned long long)octets, (long long)(us / 1000));
 	if (z && !result)
 		downstream_seen(z, secondary, serial);
 }
@@ -369,38 +379,74 @@ static void server_transfer(void *ctx, const uint8_t *zone, const char *secondar
 static void server_soa_seen(void *ctx, struct net_zone *nz, const char *secondary, uint32_t serial)
 {
 	(void)ctx;
-	log_msg(LL_DEBUG, "query", ((struct zone *)nz->app)->name, "SOA serial=%u answered to %s", serial, secondary);
+	log_msg(LL_DEBUG, "query", ((struct zone *)nz->app)->name, "SOA serial=%u answered to %s", serial,
+		secondary);
 }
 
-static void server_refused(void *ctx, const uint8_t *zone, const struct net_addr *from, const char *what, bool has_key)
+static void server_refused(void *ctx, const uint8_t *zone, const struct net_addr *from, const char *what,
+			   bool has_key)
 {
 	struct zone *z = engine_zone(ctx, zone, name_len(zone));
 	char text[NET_ADDR_TEXT];
 
-	log_limited(LL_WARN, "acl", z ? z->name : NULL, what, 6, "event=refused %s from=%s: no entry allows this address %s", what,
+	log_limited(LL_WARN, "acl", z ? z->name : NULL, what, 6,
+		    "event=refused %s from=%s: no entry allows this address %s", what,
 		    net_addr_text(from, text), has_key ? "with that TSIG key" : "without TSIG");
 }
 
-static const struct server_ops server_ops = { .refused = server_refused, .find = server_find, .below_zone = server_below, .key = server_key, .now = server_now,
-					      .notify = server_notify, .transfer = server_transfer, .soa_seen = server_soa_seen };
+static const struct server_ops server_ops = { .refused = server_refused,
+					      .find = server_find,
+					      .below_zone = server_below,
+					      .key = server_key,
+					      .now = server_now,
+					      .notify = server_notify,
+					      .transfer = server_transfer,
+					      .soa_seen = server_soa_seen };
 
 #define KEYSTORE_LOOK_S 3
 
-/* Work that waits for a key store which is away is not stuck, but it is an alarm (nothing waits in silence). */
+static bool uses_keystore(const struct zone *z, const struct keystore *ks)
+{
+	return zone_is_signed_policy(z) && strcmp(z->conf->policy->keystore, ks->name) == 0;
+}
+
+/* Work that waits for a key store which is away is not stuck, but an alarm: nothing waits in silence. */
+static void keystore_away(struct zone *z, const struct keystore *ks, const struct vclient_stats *st)
+{
+	if (z->version_job || z->state == ZONE_BUILD)
+		zone_alarm_set(z, ALARM_SIGNING, "signing waits for key store %s: %s", ks->name, st->state);
+}
+
+/* What had failed while it was away does not wait for its back-off. */
+static void keystore_back(struct zone *z)
+{
+	if (!z->alarm[ALARM_SIGNING])
+		return;
+	z->sign_fails = z->local_fails = 0;
+	version_schedule(z);
+	if (z->state == ZONE_IDLE)
+		upstream_schedule(z, 0);
+}
+
 static void keystores_look(void *arg)
 {
 	struct engine *e = arg;
 
 	for (size_t i = 0; i < e->nks; i++) {
+		struct keystore *ks = &e->ks[i];
 		struct vclient_stats st;
+		bool back;
 
-		vclient_stats(e->ks[i].client, &st);
-		for (size_t k = 0; !st.up && k < e->nzone; k++) {
-			struct zone *z = e->zone[k];
-
-			if ((z->version_job || z->state == ZONE_BUILD) && zone_is_signed_policy(z) &&
-			    strcmp(z->conf->policy->keystore, e->ks[i].name) == 0)
-				zone_alarm_set(z, ALARM_SIGNING, "signing waits for key store %s: %s", e->ks[i].name, st.state);
+		vclient_stats(ks->client, &st);
+		back = st.up && !ks->was_up;
+		ks->was_up = st.up;
+		for (size_t k = 0; (back || !st.up) && k < e->nzone; k++) {
+			if (!uses_keystore(e->zone[k], ks))
+				continue;
+			if (back)
+				keystore_back(e->zone[k]);
+			else
+				keystore_away(e->zone[k], ks, &st);
 		}
 	}
 	calls_expire(e, false);
@@ -424,8 +470,11 @@ static int engine_open(struct engine *e)
 		log_msg(LL_ERR, "store", NULL, "state-dir %s: %s", c->state_dir, zs_strerror(err));
 		return err;
 	}
-	if ((err = keyreg_open(e->dir, &e->reg))) /* what is stored is served all the same: only new keys need it */
-		log_msg(LL_ERR, "store", NULL, "event=alarm key register: %s: no keys are made until it is restored or removed", zs_strerror(err));
+	/* what is stored is served all the same: only new keys need it */
+	if ((err = keyreg_open(e->dir, &e->reg)))
+		log_msg(LL_ERR, "store", NULL,
+			"event=alarm key register: %s: no keys are made until it is restored or removed",
+			zs_strerror(err));
 	e->workers = pool_new(workers, "work");
 	e->render = pool_new(workers > 1 ? workers : 2, "render");
 	if (!e->workers || !e->render)
@@ -478,7 +527,8 @@ static void vault_take(struct engine *e, struct frame *f)
 	snprintf(name, sizeof(name), "%.*s", (int)(f->len < 100 ? f->len : 100), (const char *)f->data);
 	c = engine_keystore(e, name);
 	if (!c || f->nfds != 1) {
-		log_msg(LL_ERR, "vault", NULL, "keystore=%s is not known here: its vault is not attached", name);
+		log_msg(LL_ERR, "vault", NULL, "keystore=%s is not known here: its vault is not attached",
+			name);
 		return;
 	}
 	log_msg(LL_INFO, "vault", NULL, "keystore=%s attached", name);
@@ -552,7 +602,8 @@ static void parent_event(evutil_socket_t fd, short what, void *arg)
 	frame_flush(e->parent);
 	while ((err = frame_recv(e->parent, &f)) == 0)
 		parent_frame(e, &f);
-	if (err != ZS_EAGAIN) { /* without a parent there is nobody to restart vaults: it starts a new engine */
+	/* without a parent there is nobody to restart vaults: it starts a new engine */
+	if (err != ZS_EAGAIN) {
 		event_del(e->parent_ev);
 		engine_quit(e);
 	}
@@ -565,7 +616,7 @@ static void mail_event(evutil_socket_t fd, short what, void *arg)
 	mailbox_run(((struct engine *)arg)->home);
 }
 
-/* --- end --------------------------------------------------------------------------------------------------- */
+/* --- end ------------------------------------------------------------------------------------------------ */
 
 static void quit_now(void *arg)
 {
@@ -634,12 +685,15 @@ static void engine_free(struct engine *e)
 
 int engine_main(int fd)
 {
-	struct engine e = { .control_fd = -1, .started = clk_wall(), .bundle = wr_growing(2 * (size_t)CONF_FILE_MAX) };
+	struct engine e = { .control_fd = -1,
+			    .started = clk_wall(),
+			    .bundle = wr_growing(2 * (size_t)CONF_FILE_MAX) };
 
 	signal(SIGPIPE, SIG_IGN);
 	evthread_use_pthreads();
 	e.boot_offset = clk_wall().s - clk_boot();
-	if (rand_bytes(&e.next_call, sizeof(e.next_call)) != 0) /* answers to an engine before us must not look like ours */
+	/* answers to an engine before us must not look like ours */
+	if (rand_bytes(&e.next_call, sizeof(e.next_call)) != 0)
 		return 1;
 	e.next_call >>= 1;
 	e.ev = event_base_new();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The engine: one loop thread that owns every zone's state, timers, sockets and publication; workers that run jobs on
- * constant inputs; a pool that renders transfers; a thread for HTTP. The loop never waits and never touches the store.
+ * The engine: one loop thread that owns every zone's state, timers, sockets and publication; workers that run
+ * jobs on constant inputs; a pool that renders transfers; a thread for HTTP. The loop never waits and never
+ * touches the store.
  */
 #ifndef ZONESEAL_SRC_APP_ENGINE_H
 #define ZONESEAL_SRC_APP_ENGINE_H
@@ -30,11 +31,13 @@ struct keystore {
 	char *name;
 	struct vclient *client;
 	bool in_conf;
+	bool was_up;             /* when it was looked at last */
 };
 
 struct tsig_ent { char *name; struct tsig_key *key; };
 
-/* The config in force with what is derived from it; counted, because jobs and transfers outlive a reload. Loop only. */
+/* The config in force with what is derived from it;
+ * counted, because jobs and transfers outlive a reload. Loop only. */
 struct setup {
 	int refs;
 	struct conf_bundle *bundle;
@@ -111,12 +114,14 @@ struct net_addr net_from_conf(const struct conf_addr *a);
 struct net_remote remote_target(const struct setup *s, const struct conf_remote *r, size_t i);
 
 /* Asks the parent; done comes on the loop, once. 0 or zs_err (then done does not come). */
-int engine_ask(struct engine *e, uint8_t type, const void *data, size_t len, void (*done)(void *, int, const uint8_t *, size_t), void *ctx);
+int engine_ask(struct engine *e, uint8_t type, const void *data, size_t len,
+	       void (*done)(void *, int, const uint8_t *, size_t), void *ctx);
 int engine_tell(struct engine *e, uint8_t type, const void *data, size_t len);
 /* G15: NULL, or why the clock is not plausible. last_inception: of the zone, 0 none. */
 const char *engine_clock_fault(struct engine *e, int64_t last_inception);
-/* The wall clock, or while it is not believed what the boot clock says since the start: nothing expires by a jump. */
 void engine_clock_accept(struct engine *e); /* by an operator's order */
+/* The wall clock, or while it is not believed what the boot clock says since the start:
+ * nothing expires by a jump. */
 wall_t engine_now(const struct engine *e);
 /* The work queue of transfers: starts those that wait while there is room. */
 void engine_transfer_slot(struct engine *e);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The engine's side runs inside a fault handler: it only reads a thread-local number and stores it. The parent trusts the
- * page for nothing but the choice of a zone to leave alone.
+ * The engine's side runs inside a fault handler: it only reads a thread-local number and stores it. The
+ * parent trusts the page for nothing but the choice of a zone to leave alone.
  */
 #include <errno.h>
 #include <signal.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Which zone brought the engine down. A page shared with the parent; each engine thread notes the zone it works for, and
- * the fault handler (SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL) writes the faulting thread's into the page before the
- * process dies. Two marks within an hour quarantine that zone: served as stored, no jobs, until a new upstream serial or
- * `zone release`.
+ * Which zone brought the engine down. A page shared with the parent; each engine thread notes the zone it
+ * works for, and the fault handler (SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL) writes the faulting thread's
+ * into the page before the process dies. Two marks within an hour quarantine that zone: served as stored, no
+ * jobs, until a new upstream serial or `zone release`.
  */
 #ifndef ZONESEAL_SRC_APP_FAULTMARK_H
 #define ZONESEAL_SRC_APP_FAULTMARK_H

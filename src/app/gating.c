@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The gate decides, this file only feeds it: the engine's one place that knows both the signer's and the gate's words. */
+/* The gate decides, this file only feeds it: the engine's one place that knows both the signer's and the
+ * gate's words. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,8 @@ void denial_init(struct denial_params *p, const uint8_t *zone, const struct poli
 	p->zone = zone;
 }
 
-void gating_init(struct gating *g, const struct zone *z, const struct keyset *ks, const struct policy *pol, wall_t now)
+void gating_init(struct gating *g, const struct zone *z, const struct keyset *ks, const struct policy *pol,
+		 wall_t now)
 {
 	memset(g, 0, sizeof(*g));
 	memcpy(g->zone, z->wire, z->wire_len);
@@ -59,7 +61,8 @@ void gating_describe(const struct gate *g, char *dst, size_t cap)
 
 	dst[0] = 0;
 	for (size_t i = 0; i < n && i < 3 && at < cap; i++)
-		at += (size_t)snprintf(dst + at, cap - at, "%s%s: %s", i ? "; " : "", gate_check_label(f[i].check), f[i].text);
+		at += (size_t)snprintf(dst + at, cap - at, "%s%s: %s", i ? "; " : "",
+				       gate_check_label(f[i].check), f[i].text);
 	if (gate_total(g) > 3 && at < cap)
 		snprintf(dst + at, cap - at, "; %llu findings in all", (unsigned long long)gate_total(g));
 }
@@ -73,14 +76,17 @@ void gating_report(struct zone *z, const struct gate *g)
 		if (gate_count(g, (enum gate_check)c))
 			atomic_fetch_add(&z->count.vetoes[c], 1);
 	for (size_t i = 0; i < n && i < 10; i++)
-		log_msg(LL_ERR, "gate", z->name, "event=finding check=%s: %s", gate_check_label(f[i].check), f[i].text);
+		log_msg(LL_ERR, "gate", z->name, "event=finding check=%s: %s", gate_check_label(f[i].check),
+			f[i].text);
 }
 
 /* Made again on other sessions and still wrong: that is the key store's word against the published key. */
 void gating_bad_signature(struct zone *z)
 {
 	atomic_fetch_add(&z->count.vetoes[GATE_BAD_SIG], 1);
-	zone_alarm_set(z, ALARM_VETO, "%s: the key store makes signatures that its own key does not verify; the last good version stays",
+	zone_alarm_set(z, ALARM_VETO,
+		       "%s: the key store makes signatures that its own key does not verify; the last good "
+		       "version stays",
 		       gate_check_label(GATE_BAD_SIG));
 }
 

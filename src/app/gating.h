@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The app's use of the gate: its parameters from policy and keys, whole-zone runs over the worker pool, and its verdict. */
+/* The app's use of the gate: its parameters from policy and keys, whole-zone runs over the worker pool,
+ * and its verdict. */
 #ifndef ZONESEAL_SRC_APP_GATING_H
 #define ZONESEAL_SRC_APP_GATING_H
 
@@ -17,7 +18,8 @@ struct gating {
 	uint8_t zone[NAME_MAX_WIRE];
 };
 
-void gating_init(struct gating *g, const struct zone *z, const struct keyset *ks, const struct policy *pol, wall_t now);
+void gating_init(struct gating *g, const struct zone *z, const struct keyset *ks, const struct policy *pol,
+		 wall_t now);
 void denial_init(struct denial_params *p, const uint8_t *zone, const struct policy *pol, uint32_t ttl);
 /* "check: text; ..." of the first findings. */
 void gating_describe(const struct gate *g, char *dst, size_t cap);
@@ -29,6 +31,7 @@ void gating_bad_signature(struct zone *z);
 
 /* A whole-zone run, cut into parts that workers check side by side; done is called on the loop. */
 struct gating_run;
-int gating_whole(struct zone *z, struct gate *g, struct build *b, void (*done)(void *arg, int err), void *arg);
+int gating_whole(struct zone *z, struct gate *g, struct build *b, void (*done)(void *arg, int err),
+		 void *arg);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Reads and writes the memory of a held input. A lost text costs one transfer, no more: errors are logged and forgotten. */
+/* Reads and writes the memory of a held input. A lost text costs one transfer,
+ * no more: errors are logged and forgotten. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +18,8 @@ uint32_t held_conf(const struct conf_zone *c)
 	char text[320], policy[160];
 
 	policy_print(c->policy, policy, sizeof(policy));
-	snprintf(text, sizeof(text), "%d %llu %llu %u %s", (int)c->upstream_dnssec, (unsigned long long)c->max_records,
-		 (unsigned long long)c->max_bytes, c->max_rrset, policy);
+	snprintf(text, sizeof(text), "%d %llu %llu %u %s", (int)c->upstream_dnssec,
+		 (unsigned long long)c->max_records, (unsigned long long)c->max_bytes, c->max_rrset, policy);
 	return crc32c(0, text, strlen(text));
 }
 
@@ -39,7 +40,8 @@ void held_read(const struct store *s, struct held *out)
 
 	memset(out, 0, sizeof(*out));
 	if (path && fs_read_checked(path, HELD_MAX, &text, &len) == 0)
-		out->set = sscanf(text, "serial: %u\nconf: %x\nreason: %511[^\n]", &out->serial, &out->conf, out->reason) >= 2;
+		out->set = sscanf(text, "serial: %u\nconf: %x\nreason: %511[^\n]", &out->serial, &out->conf,
+				  out->reason) >= 2;
 	free(text);
 	free(path);
 }
@@ -54,7 +56,8 @@ static void held_done(void *arg)
 	struct zone *z = j->zone;
 
 	if (j->err)
-		log_limited(LL_WARN, "store", z->name, "held", 2, "the held serial cannot be remembered: %s", zs_strerror(j->err));
+		log_limited(LL_WARN, "store", z->name, "held", 2, "the held serial cannot be remembered: %s",
+			    zs_strerror(j->err));
 	free(j);
 	z->held_busy = false;
 	if (z->held_dirty)
@@ -72,7 +75,8 @@ static void held_run(void *arg)
 	else if (!j->held.set)
 		j->err = fs_remove(path);
 	else {
-		int n = snprintf(text, sizeof(text), "serial: %u\nconf: %08x\nreason: %s\n", j->held.serial, j->held.conf, j->held.reason);
+		int n = snprintf(text, sizeof(text), "serial: %u\nconf: %08x\nreason: %s\n", j->held.serial,
+				 j->held.conf, j->held.reason);
 
 		j->err = fs_replace_checked(path, text, (size_t)n, 0600);
 	}

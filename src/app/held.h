@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The memory of a held input: a small checked text beside the generations ("held"), so that a held upstream serial is not
- * fetched again after a restart. Fetched again only when the serial, the zone's config or an order changes.
+ * The memory of a held input: a small checked text beside the generations ("held"), so that a held upstream
+ * serial is not fetched again after a restart. Fetched again only when the serial, the zone's config or an
+ * order changes.
  */
 #ifndef ZONESEAL_SRC_APP_HELD_H
 #define ZONESEAL_SRC_APP_HELD_H

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The stats port's server: evhttp on a thread and an event base of its own. It shares nothing with the loop but questions:
- * one is posted to the loop's mailbox, the loop renders, and the thread waits for that, ANSWER_MS at most (503 then; the
- * loop drops a question nobody waits for). So a scrape never reads a structure of the loop, and a stalled loop shows as
- * such. GET and HEAD alone; who may ask is who may connect and names us by an address of ours (http_host.c). evhttp counts
- * no connections: we hold a reference to each one's bufferevent and see by it when it was let go; listeners rest at the cap.
+ * The stats port's server: evhttp on a thread and an event base of its own. It shares nothing with the loop
+ * but questions: one is posted to the loop's mailbox, the loop renders, and the thread waits for that,
+ * ANSWER_MS at most (503 then; the loop drops a question nobody waits for). So a scrape never reads a
+ * structure of the loop, and a stalled loop shows as such. GET and HEAD alone; who may ask is who may connect
+ * and names us by an address of ours (http_host.c). evhttp counts no connections: we hold a reference to each
+ * one's bufferevent and see by it when it was let go; listeners rest at the cap.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -75,7 +76,7 @@ struct ask {
 	struct wr out;
 };
 
-/* --- asking the loop -------------------------------------------------------------------------------------------- */
+/* --- asking the loop ------------------------------------------------------------------------------------ */
 
 static struct ask *ask_new(struct engine *e, const struct http_query *q)
 {
@@ -148,7 +149,8 @@ static bool ask_wait(struct http *h, struct ask *a)
 	bool done;
 
 	pthread_mutex_lock(&a->lock);
-	for (int waited = 0; !a->done && waited < ANSWER_MS && !atomic_load(&h->stopping); waited += SLICE_MS) {
+	for (int waited = 0; !a->done && waited < ANSWER_MS && !atomic_load(&h->stopping);
+	     waited += SLICE_MS) {
 		struct timespec ts;
 
 		deadline_ms(&ts, SLICE_MS); /* in slices, so that the end of the daemon is seen */
@@ -195,7 +197,7 @@ static struct ask *ask_loop(struct http *h, const struct http_query *q)
 	return NULL;
 }
 
-/* --- connections -------------------------------------------------------------------------------------------------- */
+/* --- connections ---------------------------------------------------------------------------------------- */
 
 static void listeners_rest(struct http *h, bool rest)
 {
@@ -220,7 +222,8 @@ static time_t now_s(void)
 	return ts.tv_sec;
 }
 
-/* Connections that evhttp has let go: bufferevent_free() leaves them without callbacks, and with our reference alone. */
+/* Connections that evhttp has let go: bufferevent_free() leaves them without callbacks,
+ * and with our reference alone. */
 static void conns_reap(struct http *h, bool all)
 {
 	struct conn **p = &h->conns;
@@ -281,7 +284,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	conns_reap(h, false);
 	for (struct conn *c = h->conns; c; c = c->next)
 		if (now - c->since > REQUEST_S)
-			shutdown(bufferevent_getfd(c->bev), SHUT_RDWR); /* evhttp reads the end and releases it */
+			/* evhttp reads the end and releases it */
+			shutdown(bufferevent_getfd(c->bev), SHUT_RDWR);
 }
 
 static void conn_answered(struct http *h, struct evhttp_request *req)
@@ -295,7 +299,7 @@ static void conn_answered(struct http *h, struct evhttp_request *req)
 			c->since = now_s();
 }
 
-/* --- requests ------------------------------------------------------------------------------------------------------- */
+/* --- requests ------------------------------------------------------------------------------------------- */
 
 static void reply(struct evhttp_request *req, int status, const char *type, const void *body, size_t len)
 {
@@ -306,7 +310,8 @@ static void reply(struct evhttp_request *req, int status, const char *type, cons
 	evhttp_add_header(h, "Content-Type", type);
 	evhttp_add_header(h, "Cache-Control", "no-store");
 	evhttp_add_header(h, "X-Content-Type-Options", "nosniff");
-	evhttp_add_header(h, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
+	evhttp_add_header(h, "Content-Security-Policy",
+			  "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
 	snprintf(text, sizeof(text), "%zu", len);
 	evhttp_add_header(h, "Content-Length", text);
 	if (buf && evhttp_request_get_command(req) != EVHTTP_REQ_HEAD)
@@ -340,7 +345,8 @@ static bool host_fits(const struct http *h, struct evhttp_request *req)
 		}
 	if (in_uri && *in_uri && !http_host_ok(in_uri, h->listen, h->nlisten, sa))
 		return false;
-	return n == 1 || (n == 0 && req->major == 1 && req->minor == 0); /* HTTP/1.0 knows no Host; browsers send one */
+	/* HTTP/1.0 knows no Host; browsers send one */
+	return n == 1 || (n == 0 && req->major == 1 && req->minor == 0);
 }
 
 static bool wants_openmetrics(struct evhttp_request *req)
@@ -360,7 +366,8 @@ static bool is_strict(struct evhttp_request *req)
 static int route(const char *path, enum http_what *what)
 {
 	static const struct { const char *path; enum http_what what; } routes[] = {
-		{ "/metrics", HTTP_METRICS }, { "/stats", HTTP_STATS }, { "/healthz", HTTP_HEALTH }, { "/readyz", HTTP_READY }, { "/", HTTP_PAGE },
+		{ "/metrics", HTTP_METRICS }, { "/stats", HTTP_STATS }, { "/healthz", HTTP_HEALTH },
+		{ "/readyz", HTTP_READY }, { "/", HTTP_PAGE },
 	};
 
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
@@ -375,7 +382,8 @@ static const char *type_of(const struct http_query *q)
 {
 	switch (q->what) {
 	case HTTP_METRICS:
-		return q->openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8" : "text/plain; version=0.0.4; charset=utf-8";
+		return q->openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+				      : "text/plain; version=0.0.4; charset=utf-8";
 	case HTTP_STATS:
 		return "application/json";
 	case HTTP_PAGE:
@@ -416,7 +424,8 @@ static void on_request(struct evhttp_request *req, void *arg)
 
 	conn_answered(h, req);
 	if (!host_fits(h, req)) {
-		log_limited(LL_WARN, "http", NULL, "host", 10, "request refused: its Host header names none of our addresses");
+		log_limited(LL_WARN, "http", NULL, "host", 10,
+			    "request refused: its Host header names none of our addresses");
 		reply_text(req, 421, "the Host header names none of our addresses\n");
 	} else if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD) {
 		evhttp_add_header(evhttp_request_get_output_headers(req), "Allow", "GET, HEAD");
@@ -428,7 +437,7 @@ static void on_request(struct evhttp_request *req, void *arg)
 	}
 }
 
-/* --- life ----------------------------------------------------------------------------------------------------------- */
+/* --- life ----------------------------------------------------------------------------------------------- */
 
 static void on_stop(evutil_socket_t fd, short what, void *arg)
 {
@@ -456,7 +465,8 @@ static int server_make(struct http *h)
 	h->stop_ev = event_new(h->ev, h->stop_fd, EV_READ, on_stop, h);
 	h->tick_ev = event_new(h->ev, -1, EV_PERSIST, on_tick, h);
 	h->reap_ev = event_new(h->ev, -1, 0, on_reap, h);
-	if (!h->stop_ev || !h->tick_ev || !h->reap_ev || event_add(h->stop_ev, NULL) != 0 || event_add(h->tick_ev, &tick) != 0)
+	if (!h->stop_ev || !h->tick_ev || !h->reap_ev || event_add(h->stop_ev, NULL) != 0 ||
+	    event_add(h->tick_ev, &tick) != 0)
 		return ZS_ENOMEM;
 	evhttp_set_max_headers_size(h->srv, HEADERS_MAX);
 	evhttp_set_max_body_size(h->srv, 0);
@@ -508,7 +518,8 @@ fail:
 	return NULL;
 }
 
-/* Listen addresses cannot change without a restart, and everything else is read from the config when it is asked for. */
+/* Listen addresses cannot change without a restart,
+ * and everything else is read from the config when it is asked for. */
 void http_reconf(struct http *h)
 {
 }

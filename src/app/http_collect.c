@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The loop's part of the stats port: bodies of /metrics, /stats, /healthz, /readyz and of the page for people, rendered from
- * memory into one buffer. Asked by http.c through the mailbox.
+ * The loop's part of the stats port: bodies of /metrics, /stats, /healthz, /readyz and of the page for
+ * people, rendered from memory into one buffer. Asked by http.c through the mailbox.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -30,9 +30,10 @@ static void __attribute__((format(printf, 2, 3))) putf(struct wr *w, const char 
 		wr_bytes(w, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
 }
 
-/* --- health --------------------------------------------------------------------------------------------------------- */
+/* --- health --------------------------------------------------------------------------------------------- */
 
-/* That this runs says that the loop ticks. Vaults that are down cost a delay, not health: /readyz?strict=1 tells. */
+/* That this runs says that the loop ticks. Vaults that are down cost a delay,
+ * not health: /readyz?strict=1 tells. */
 static int health(const struct engine *e, struct wr *w)
 {
 	bool ok = e->parent && !e->quitting;
@@ -61,7 +62,8 @@ static int ready(const struct engine *e, bool strict, struct wr *w)
 	size_t bad = 0, served = 0;
 	bool base = e->setup && e->running && e->server && !e->quitting;
 
-	putf(w, "config %s\nsockets %s\n", e->setup ? "loaded" : "missing", e->server && e->running ? "bound" : "not bound");
+	putf(w, "config %s\nsockets %s\n", e->setup ? "loaded" : "missing",
+	     e->server && e->running ? "bound" : "not bound");
 	for (size_t i = 0; i < e->nzone; i++) {
 		const char *why = zone_unready(e->zone[i], strict);
 
@@ -79,11 +81,12 @@ static int ready(const struct engine *e, bool strict, struct wr *w)
 			putf(w, "keystore %.200s down\n", e->ks[i].name);
 		}
 	}
-	putf(w, "zones %zu served %zu findings %zu\n%s\n", e->nzone, served, bad, base && !bad ? "ready" : "not ready");
+	putf(w, "zones %zu served %zu findings %zu\n%s\n", e->nzone, served, bad,
+	     base && !bad ? "ready" : "not ready");
 	return base && !bad ? 200 : 503;
 }
 
-/* --- JSON ----------------------------------------------------------------------------------------------------------- */
+/* --- JSON ----------------------------------------------------------------------------------------------- */
 
 static int dump_part(const char *p, size_t len, void *arg)
 {
@@ -102,7 +105,7 @@ static int stats(struct engine *e, struct wr *w)
 	return 200;
 }
 
-/* --- the page --------------------------------------------------------------------------------------------------------- */
+/* --- the page ------------------------------------------------------------------------------------------- */
 
 static void html(struct wr *w, const char *s)
 {
@@ -182,8 +185,8 @@ static void page_keystores(const struct engine *e, struct wr *w)
 		html(w, e->ks[i].name);
 		putf(w, "</td><td>%s ", s.up ? "up" : "down");
 		html(w, s.state);
-		putf(w, "</td><td class=n>%u</td><td class=n>%zu</td><td class=n>%llu</td></tr>\n", s.sessions, s.queued + s.in_flight,
-		     (unsigned long long)s.signed_ok);
+		putf(w, "</td><td class=n>%u</td><td class=n>%zu</td><td class=n>%llu</td></tr>\n",
+		     s.sessions, s.queued + s.in_flight, (unsigned long long)s.signed_ok);
 	}
 	putf(w, "</table>\n");
 }
@@ -193,10 +196,12 @@ static int page(const struct engine *e, struct wr *w)
 	char now[WALL_TEXT], since[WALL_TEXT];
 
 	putf(w, "<!DOCTYPE html><html lang=en><meta charset=utf-8><title>zoneseal</title><style>"
-		"body{font:14px sans-serif;margin:2em}table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em .8em;"
-		"border-bottom:1px solid #ccc;text-align:left}.n{text-align:right}.a{background:#fee}</style>\n");
-	putf(w, "<h1>zoneseal</h1><p>%s, up since %s. See <a href=/metrics>metrics</a>, <a href=/stats>stats</a>, "
-		"<a href=/readyz?strict=1>readiness</a>.</p>\n",
+		"body{font:14px sans-serif;margin:2em}table{border-collapse:collapse;"
+		"margin:1em 0}td,th{padding:.2em .8em;border-bottom:1px solid #ccc;text-align:left}"
+		".n{text-align:right}.a{background:#fee}</style>\n");
+	putf(w,
+	     "<h1>zoneseal</h1><p>%s, up since %s. See <a href=/metrics>metrics</a>, "
+	     "<a href=/stats>stats</a>, <a href=/readyz?strict=1>readiness</a>.</p>\n",
 	     wall_text(clk_wall(), now), wall_text(e->started, since));
 	page_keystores(e, w);
 	page_zones(e, w);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The Host header of the stats port: a guard against DNS rebinding. Pure; called by http.c for every request. */
+/* The Host header of the stats port: a guard against DNS rebinding.
+ * Pure; called by http.c for every request. */
 #include <arpa/inet.h>
 #include <string.h>
 #include <strings.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What parent and engine say to each other, over base/frame.h. Payloads are big-endian fields written with base/buf.h;
- * texts run to the end of the frame. The parent trusts nothing that comes from the engine: keys are generated only for
- * zones and policies of its own config.
+ * What parent and engine say to each other, over base/frame.h. Payloads are big-endian fields written with
+ * base/buf.h; texts run to the end of the frame. The parent trusts nothing that comes from the engine: keys
+ * are generated only for zones and policies of its own config.
  */
 #ifndef ZONESEAL_SRC_APP_IPC_H
 #define ZONESEAL_SRC_APP_IPC_H

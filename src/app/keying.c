@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Runs keys_step(): intents become durable (key register, then key-state text) before the parent is asked to have a key
- * made, and a key counts only when its public half is durable too. Key stores that are away are asked again with the
- * zone's back-off; keys are never made because existing ones are not visible.
+ * Runs keys_step(): intents become durable (key register, then key-state text) before the parent is asked to
+ * have a key made, and a key counts only when its public half is durable too. Key stores that are away are
+ * asked again with the zone's back-off; keys are never made because existing ones are not visible.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -67,6 +67,7 @@ static void save_done(void *arg)
 
 	if (j->err) {
 		zone_alarm_set(z, ALARM_STORE, "key state cannot be written: %s", zs_strerror(j->err));
+		z->local_trouble = true;
 		zone_event(z, EV_FAILED);
 	} else {
 		z->keys = j->next;
@@ -92,6 +93,7 @@ static void save(struct zone *z, const struct keyset *next, bool register_keys)
 	struct keying_job *j = calloc(1, sizeof(*j));
 
 	if (!j) {
+		z->local_trouble = true;
 		zone_event(z, EV_FAILED);
 		return;
 	}
@@ -123,11 +125,16 @@ static void generated(void *ctx, int result, const uint8_t *pub, size_t len)
 		log_msg(LL_WARN, "keys", z->name, "event=tag-collision: another key is generated");
 		save(z, &next, true);
 	} else if (result) {
-		zone_alarm_set(z, ALARM_SIGNING, "key %u in key store %s cannot be made: %s", which, z->keys.key[which].keystore, zs_strerror(result));
+		zone_alarm_set(z, ALARM_SIGNING, "key %u in key store %s cannot be made: %s", which,
+			       z->keys.key[which].keystore, zs_strerror(result));
+		z->local_trouble = true;
 		zone_event(z, EV_FAILED);
 	} else {
-		log_msg(LL_NOTICE, "keys", z->name, "event=generated keytag=%u algorithm=%u role=%s keystore=%s", next.key[which].tag,
-			next.key[which].algorithm, next.key[which].use == KEY_KSK ? "KSK" : next.key[which].use == KEY_ZSK ? "ZSK" : "CSK",
+		log_msg(LL_NOTICE, "keys", z->name,
+			"event=generated keytag=%u algorithm=%u role=%s keystore=%s", next.key[which].tag,
+			next.key[which].algorithm,
+			next.key[which].use == KEY_KSK ? "KSK"
+			: next.key[which].use == KEY_ZSK ? "ZSK" : "CSK",
 			next.key[which].keystore);
 		z->collisions = 0;
 		save(z, &next, false);
@@ -175,6 +182,7 @@ void keying_run(struct zone *z)
 	if (z->gen_wait)
 		return;
 	if (z->keys_lost) {
+		z->local_trouble = true;
 		zone_event(z, EV_FAILED);
 		return;
 	}
@@ -189,7 +197,9 @@ void keying_run(struct zone *z)
 		zone_event(z, EV_KEYS_DONE);
 		return;
 	}
-	if (rand_bytes(ids, sizeof(ids)) != 0 || keys_step(&z->keys, z->conf->policy, clk_wall(), ids, &next, &step) != 0) {
+	if (rand_bytes(ids, sizeof(ids)) != 0 ||
+	    keys_step(&z->keys, z->conf->policy, clk_wall(), ids, &next, &step) != 0) {
+		z->local_trouble = true;
 		zone_event(z, EV_FAILED);
 		return;
 	}

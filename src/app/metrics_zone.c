@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Metrics of single zones: up to `stats: per-zone` auto's bound, or as ordered. Without them the counters stand once, summed
- * over all zones and without the zone label. Labels of checks and reasons that never happened are left out: 40 of them
- * for each zone would be most of the page.
+ * Metrics of single zones: up to `stats: per-zone` auto's bound, or as ordered. Without them the counters
+ * stand once, summed over all zones and without the zone label. Labels of checks and reasons that never
+ * happened are left out: 40 of them for each zone would be most of the page.
  */
 #include <string.h>
 #include "metrics.h"
@@ -15,10 +15,13 @@ static uint64_t get(const atomic_ullong *c)
 	return atomic_load_explicit(c, memory_order_relaxed);
 }
 
-#define EACH(e, z) for (size_t i_ = 0; i_ < (e)->nzone; i_++) for (const struct zone *z = (e)->zone[i_]; z; z = NULL)
+#define EACH(e, z)                                 \
+	for (size_t i_ = 0; i_ < (e)->nzone; i_++) \
+		for (const struct zone *z = (e)->zone[i_]; z; z = NULL)
 
 /* A gauge that some zones have: one value of a zone, 0 = none. */
-static void times(const struct engine *e, struct mtext *m, const char *name, const char *help, int64_t (*of)(const struct zone *))
+static void times(const struct engine *e, struct mtext *m, const char *name, const char *help,
+		  int64_t (*of)(const struct zone *))
 {
 	mtext_family(m, name, M_GAUGE, help);
 	EACH(e, z) {
@@ -36,18 +39,24 @@ static int64_t checked(const struct zone *z) { return z->have_meta ? z->meta.ups
 
 static void serials(const struct engine *e, struct mtext *m)
 {
-	mtext_family(m, "zoneseal_zone_serial", M_GAUGE, "SOA serial: upstream's as taken last, and ours as published.");
+	mtext_family(m, "zoneseal_zone_serial", M_GAUGE,
+		     "SOA serial: upstream's as taken last, and ours as published.");
 	EACH(e, z) {
 		if (z->have_meta && z->meta.have_upstream)
-			mtext_u64(m, LABELS({ "zone", z->name }, { "side", "upstream" }), z->meta.upstream_serial);
+			mtext_u64(m, LABELS({ "zone", z->name }, { "side", "upstream" }),
+				  z->meta.upstream_serial);
 		if (z->net.pub)
 			mtext_u64(m, LABELS({ "zone", z->name }, { "side", "signed" }), z->net.pub->serial);
 	}
-	mtext_family(m, "zoneseal_secondary_serial", M_GAUGE, "SOA serial that a secondary was seen with last.");
+	mtext_family(m, "zoneseal_secondary_serial", M_GAUGE,
+		     "SOA serial that a secondary was seen with last.");
 	EACH(e, z)
 		for (size_t i = 0; i < z->nsec; i++)
 			if (z->sec[i].seen && z->sec[i].has_soa)
-				mtext_u64(m, LABELS({ "zone", z->name }, { "secondary", z->sec[i].remote->name }), z->sec[i].serial);
+				mtext_u64(m,
+					  LABELS({ "zone", z->name },
+						 { "secondary", z->sec[i].remote->name }),
+					  z->sec[i].serial);
 }
 
 static void states(const struct engine *e, struct mtext *m)
@@ -55,19 +64,27 @@ static void states(const struct engine *e, struct mtext *m)
 	mtext_family(m, "zoneseal_zone_state", M_GAUGE, "1 for the state that the zone's pipeline is in.");
 	EACH(e, z)
 		for (int s = 0; s < ZONE_STATE_COUNT; s++)
-			mtext_u64(m, LABELS({ "zone", z->name }, { "state", zone_state_text((enum zone_state)s) }), z->state == (enum zone_state)s);
+			mtext_u64(m,
+				  LABELS({ "zone", z->name },
+					 { "state", zone_state_text((enum zone_state)s) }),
+				  z->state == (enum zone_state)s);
 	mtext_family(m, "zoneseal_zone_alarm", M_GAUGE, "1 while the alarm is set.");
 	EACH(e, z)
 		for (int a = 0; a < ALARM_COUNT; a++)
-			mtext_u64(m, LABELS({ "zone", z->name }, { "alarm", zone_alarm_name((enum zone_alarm)a) }), z->alarm[a]);
-	mtext_family(m, "zoneseal_zone_served", M_GAUGE, "1 when the zone is answered from a published version.");
+			mtext_u64(m,
+				  LABELS({ "zone", z->name },
+					 { "alarm", zone_alarm_name((enum zone_alarm)a) }),
+				  z->alarm[a]);
+	mtext_family(m, "zoneseal_zone_served", M_GAUGE,
+		     "1 when the zone is answered from a published version.");
 	EACH(e, z)
 		mtext_u64(m, LABELS({ "zone", z->name }), zone_serves(z));
 }
 
 static void sizes(const struct engine *e, struct mtext *m)
 {
-	mtext_family(m, "zoneseal_zone_records", M_GAUGE, "Records of the published version as upstream sent them.");
+	mtext_family(m, "zoneseal_zone_records", M_GAUGE,
+		     "Records of the published version as upstream sent them.");
 	EACH(e, z)
 		if (z->have_meta)
 			mtext_u64(m, LABELS({ "zone", z->name }), z->meta.records);
@@ -75,7 +92,8 @@ static void sizes(const struct engine *e, struct mtext *m)
 	EACH(e, z)
 		if (z->net.pub)
 			mtext_u64(m, LABELS({ "zone", z->name }), z->net.pub->store_octets);
-	mtext_family(m, "zoneseal_zone_pinned_bytes", M_GAUGE, "Octets of the file that the published snapshot keeps from reuse (estimate).");
+	mtext_family(m, "zoneseal_zone_pinned_bytes", M_GAUGE,
+		     "Octets of the file that the published snapshot keeps from reuse (estimate).");
 	EACH(e, z)
 		if (z->net.pub)
 			mtext_u64(m, LABELS({ "zone", z->name }), z->pinned);
@@ -87,16 +105,21 @@ static void sizes(const struct engine *e, struct mtext *m)
 
 static void all_times(const struct engine *e, struct mtext *m)
 {
-	times(e, m, "zoneseal_zone_rrsig_earliest_expiry_timestamp_seconds", "End of the signature that ends first.", zone_earliest_expiry);
-	times(e, m, "zoneseal_zone_upstream_expire_timestamp_seconds", "When upstream's SOA expire passes unless a primary answers.",
-	      zone_upstream_expire);
-	times(e, m, "zoneseal_zone_upstream_checked_timestamp_seconds", "Last time that a primary agreed or a transfer was taken.", checked);
-	times(e, m, "zoneseal_zone_last_transfer_timestamp_seconds", "When the published content was transferred.", transferred);
-	times(e, m, "zoneseal_zone_last_sign_timestamp_seconds", "When the published version was signed.", signed_at);
-	times(e, m, "zoneseal_zone_last_publish_timestamp_seconds", "When the published version was published.", published);
+	times(e, m, "zoneseal_zone_rrsig_earliest_expiry_timestamp_seconds",
+	      "End of the signature that ends first.", zone_earliest_expiry);
+	times(e, m, "zoneseal_zone_upstream_expire_timestamp_seconds",
+	      "When upstream's SOA expire passes unless a primary answers.", zone_upstream_expire);
+	times(e, m, "zoneseal_zone_upstream_checked_timestamp_seconds",
+	      "Last time that a primary agreed or a transfer was taken.", checked);
+	times(e, m, "zoneseal_zone_last_transfer_timestamp_seconds",
+	      "When the published content was transferred.", transferred);
+	times(e, m, "zoneseal_zone_last_sign_timestamp_seconds", "When the published version was signed.",
+	      signed_at);
+	times(e, m, "zoneseal_zone_last_publish_timestamp_seconds",
+	      "When the published version was published.", published);
 }
 
-/* --- counters: of each zone, or summed ------------------------------------------------------------------------------ */
+/* --- counters: of each zone, or summed ------------------------------------------------------------------ */
 
 /* The pick-th counter of a zone. */
 typedef uint64_t (*pick_fn)(const struct zone *z, int which);
@@ -111,7 +134,9 @@ static uint64_t bad_sigs(const struct zone *z, int i) { return get(&z->count.bad
 
 static const char *made_label(int i)
 {
-	static const char *const text[SIGN_REASONS] = { [SIGN_NEW] = "new", [SIGN_CHANGED] = "changed", [SIGN_REFRESH] = "refresh",
+	static const char *const text[SIGN_REASONS] = { [SIGN_NEW] = "new",
+							[SIGN_CHANGED] = "changed",
+							[SIGN_REFRESH] = "refresh",
 							[SIGN_ROLL] = "roll" };
 	return text[i];
 }
@@ -122,12 +147,19 @@ static const char *hold_label(int i) { return intake_reason_text((enum intake_re
 struct counter { const char *name, *help, *label; int n; pick_fn pick; label_fn text; bool sparse; };
 
 static const struct counter counters[] = {
-	{ "zoneseal_signatures_total", "Signatures made by reason.", "reason", SIGN_REASONS, made, made_label, false },
-	{ "zoneseal_signatures_kept_total", "Signatures that could stay when a new version was made.", NULL, 1, kept, NULL, false },
-	{ "zoneseal_gate_vetoes_total", "Candidates that the gate vetoed, by the check that found it.", "check", GATE_CHECKS, vetoes, veto_label, true },
-	{ "zoneseal_held_total", "Inputs that were held, by reason.", "reason", IR_REASONS, holds, hold_label, true },
-	{ "zoneseal_records_dropped_total", "Records of upstream that were dropped or stripped.", NULL, 1, dropped, NULL, false },
-	{ "zoneseal_bad_signatures_total", "Signatures of a key store that did not verify and were made again.", NULL, 1, bad_sigs, NULL, false },
+	{ "zoneseal_signatures_total", "Signatures made by reason.", "reason", SIGN_REASONS, made, made_label,
+	  false },
+	{ "zoneseal_signatures_kept_total", "Signatures that could stay when a new version was made.", NULL,
+	  1, kept, NULL, false },
+	{ "zoneseal_gate_vetoes_total", "Candidates that the gate vetoed, by the check that found it.",
+	  "check", GATE_CHECKS, vetoes, veto_label, true },
+	{ "zoneseal_held_total", "Inputs that were held, by reason.", "reason", IR_REASONS, holds, hold_label,
+	  true },
+	{ "zoneseal_records_dropped_total", "Records of upstream that were dropped or stripped.", NULL, 1,
+	  dropped, NULL, false },
+	{ "zoneseal_bad_signatures_total",
+	  "Signatures of a key store that did not verify and were made again.", NULL, 1, bad_sigs, NULL,
+	  false },
 };
 
 static void counter_zone(const struct counter *c, struct mtext *m, const struct zone *z)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Writing metrics. The two formats differ in what a family of counters or infos is called, in the last line, and in that
- * one of them calls numbers of a histogram's bounds floats. Label values are escaped, help texts are ours and plain.
+ * Writing metrics. The two formats differ in what a family of counters or infos is called, in the last line,
+ * and in that one of them calls numbers of a histogram's bounds floats. Label values are escaped, help texts
+ * are ours and plain.
  */
 #include <dirent.h>
 #include <math.h>
@@ -134,8 +135,8 @@ static void bound_text(char *dst, size_t cap, double bound)
 		snprintf(dst, cap, "%.9g%s", bound, bound < 1e9 && bound == (double)(long)bound ? ".0" : "");
 }
 
-void mtext_histogram(struct mtext *m, const struct mlabel *label, size_t n, const double *bound, const uint64_t *count, size_t buckets,
-		     double sum)
+void mtext_histogram(struct mtext *m, const struct mlabel *label, size_t n, const double *bound,
+		     const uint64_t *count, size_t buckets, double sum)
 {
 	struct mlabel all[LABELS_MAX];
 	char le[48], text[32];
@@ -167,7 +168,7 @@ void mtext_end(struct mtext *m)
 		put(m, "# EOF\n");
 }
 
-/* --- process_* ----------------------------------------------------------------------------------------------- */
+/* --- process_* ------------------------------------------------------------------------------------------ */
 
 static unsigned open_fds(void)
 {
@@ -190,9 +191,11 @@ static void memory(struct mtext *m)
 	if (!f)
 		return;
 	if (fscanf(f, "%llu %llu", &size, &resident) == 2) {
-		mtext_family(m, "process_virtual_memory_bytes", M_GAUGE, "Virtual memory size in bytes; maps of stores count here.");
+		mtext_family(m, "process_virtual_memory_bytes", M_GAUGE,
+			     "Virtual memory size in bytes; maps of stores count here.");
 		mtext_u64(m, NO_LABELS, size * page);
-		mtext_family(m, "process_resident_memory_bytes", M_GAUGE, "Resident memory size in bytes; touched pages of stores count here.");
+		mtext_family(m, "process_resident_memory_bytes", M_GAUGE,
+			     "Resident memory size in bytes; touched pages of stores count here.");
 		mtext_u64(m, NO_LABELS, resident * page);
 	}
 	fclose(f);
@@ -204,7 +207,8 @@ void mtext_process(struct mtext *m, int64_t started)
 	struct rlimit rl;
 
 	if (getrusage(RUSAGE_SELF, &ru) == 0) {
-		mtext_family(m, "process_cpu_seconds_total", M_COUNTER, "User and system CPU time of the engine in seconds.");
+		mtext_family(m, "process_cpu_seconds_total", M_COUNTER,
+			     "User and system CPU time of the engine in seconds.");
 		mtext_f(m, NO_LABELS, (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
 			(double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6);
 	}

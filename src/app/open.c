@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Opening a zone: what is stored is served at once, with no transfer, no signature and every key store switched off. The
- * key-state text counts only for what a damaged generation lost; it is read first because it also holds keys of a zone that
- * was never built.
+ * Opening a zone: what is stored is served at once, with no transfer, no signature and every key store
+ * switched off. The key-state text counts only for what a damaged generation lost; it is read first because
+ * it also holds keys of a zone that was never built.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -54,8 +54,8 @@ static void read_generation_keys(struct open_job *j)
 	if (!j->pub || j->pub->open(j->pub->source, &kv) != 0)
 		return;
 	/* a generation that was made unsigned knows no keys: those of the text are newer */
-	if (kv_get(kv, key, key_meta(key, "keystate"), &it) == 0 && keyset_parse((const char *)it.val, it.vlen, &ks) == 0 &&
-	    (ks.n > 0 || !j->have_text)) {
+	if (kv_get(kv, key, key_meta(key, "keystate"), &it) == 0 &&
+	    keyset_parse((const char *)it.val, it.vlen, &ks) == 0 && (ks.n > 0 || !j->have_text)) {
 		if (j->have_text && j->keys.have_ceiling) {
 			ks.have_ceiling = true;
 			ks.serial_ceiling = j->keys.serial_ceiling;
@@ -96,13 +96,18 @@ static void adopt(struct zone *z, struct open_job *j)
 		zone_alarm_set(z, ALARM_HELD, "serial %u is held: %s", j->held.serial, j->held.reason);
 	}
 	if (j->health == STORE_DAMAGED)
-		zone_alarm_set(z, ALARM_STORE, "the stored generation is damaged: set aside, rebuilt from upstream");
+		zone_alarm_set(z, ALARM_STORE,
+			       "the stored generation is damaged: set aside, rebuilt from upstream");
 	if (j->text_damaged)
-		zone_alarm_set(z, ALARM_STORE, "the key-state text is damaged%s", j->pub ? ": rewritten with the next change" : "");
+		zone_alarm_set(z, ALARM_STORE, "the key-state text is damaged%s",
+			       j->pub ? ": rewritten with the next change" : "");
 	/* with neither home of the key state nobody knows which keys the world holds: no new ones are made */
-	z->keys_lost = !j->have_text && (j->pub ? j->meta.is_signed && !j->keys.n : j->health == STORE_DAMAGED || j->text_damaged);
+	z->keys_lost = !j->have_text && (j->pub ? j->meta.is_signed && !j->keys.n
+						: j->health == STORE_DAMAGED || j->text_damaged);
 	if (z->keys_lost)
-		zone_alarm_set(z, ALARM_SIGNING, "the key state is lost: the zone is held until its key state is restored or the zone is purged");
+		zone_alarm_set(z, ALARM_SIGNING,
+			       "the key state is lost: the zone is held until its key state is restored or "
+			       "the zone is purged");
 	if (j->health != STORE_READY && j->have_text && j->keys.have_ceiling)
 		downstream_raise_floor(z, j->keys.serial_ceiling, "key-state ceiling");
 	if (z->state == ZONE_CLOSED) {
@@ -110,7 +115,8 @@ static void adopt(struct zone *z, struct open_job *j)
 	} else if (j->pub) {
 		z->version = j->version;
 		publish_swap(z, j->pub, &j->meta, j->earliest);
-		log_msg(LL_INFO, "zone", z->name, "event=opened serial=%u upstream=%u: served from the store", j->pub->serial, j->meta.upstream_serial);
+		log_msg(LL_INFO, "zone", z->name, "event=opened serial=%u upstream=%u: served from the store",
+			j->pub->serial, j->meta.upstream_serial);
 	} else {
 		log_msg(LL_INFO, "zone", z->name, "event=opened: nothing stored yet");
 	}

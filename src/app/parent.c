@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The parent's loop: signals, deaths, frames of the engine, sockets of the vaults. A lost engine costs a restart that
- * serves at once from the store; a lost vault costs a delay. Neither ends the parent.
+ * The parent's loop: signals, deaths, frames of the engine, sockets of the vaults. A lost engine costs a
+ * restart that serves at once from the store; a lost vault costs a delay. Neither ends the parent.
  */
 #include <errno.h>
 #include <poll.h>
@@ -63,7 +63,8 @@ static void note_fault(struct parent *p)
 
 	if (!fault_collect(p->page, &p->faults, clk_mono(), &zone) || p->nquarantine == FAULT_MARKS)
 		return;
-	log_msg(LL_ERR, "parent", NULL, "event=quarantine: the same zone brought the engine down twice within an hour");
+	log_msg(LL_ERR, "parent", NULL,
+		"event=quarantine: the same zone brought the engine down twice within an hour");
 	p->quarantine[p->nquarantine++] = zone;
 }
 
@@ -76,7 +77,8 @@ static void engine_start(struct parent *p)
 	p->engine_backoff.started = clk_mono();
 	err = child_user(p->conf->user, &user);
 	if (!err)
-		err = child_start(p->self, "engine", "zoneseald: engine", &user, NULL, 0, &p->engine_pid, &fd);
+		err = child_start(p->self, "engine", "zoneseald: engine", &user, NULL, 0, &p->engine_pid,
+				  &fd);
 	if (err) {
 		log_msg(LL_ERR, "parent", NULL, "cannot start the engine: %s", zs_strerror(err));
 		p->engine_restart_at = mono_add(clk_mono(), backoff_next(&p->engine_backoff, clk_mono()));
@@ -106,7 +108,8 @@ static void engine_died(struct parent *p, int status)
 		note_fault(p);
 	if (p->stopping)
 		return;
-	log_msg(LL_ERR, "parent", NULL, "engine ended (%s %d), restart in %lld s", WIFSIGNALED(status) ? "signal" : "status",
+	log_msg(LL_ERR, "parent", NULL, "engine ended (%s %d), restart in %lld s",
+		WIFSIGNALED(status) ? "signal" : "status",
 		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), (long long)(wait / 1000000));
 	p->engine_restart_at = mono_add(clk_mono(), wait);
 }
@@ -219,16 +222,19 @@ static void housekeeping(struct parent *p)
 {
 	mono_t now = clk_mono();
 
-	if (!p->stopping && !p->engine_pid && p->engine_restart_at.us && mono_diff(now, p->engine_restart_at) >= 0)
+	if (!p->stopping && !p->engine_pid && p->engine_restart_at.us &&
+	    mono_diff(now, p->engine_restart_at) >= 0)
 		engine_start(p);
 	for (size_t i = 0; i < p->nvault; i++) {
 		struct pvault *v = p->vault[i];
 
 		if (v->pid && v->manage && vmanage_overdue(v->manage, now)) {
-			log_msg(LL_ERR, "vault", NULL, "keystore=%s a vendor call hangs: vault killed", v->name);
+			log_msg(LL_ERR, "vault", NULL, "keystore=%s a vendor call hangs: vault killed",
+				v->name);
 			kill(v->pid, SIGKILL);
 		}
-		if (!p->stopping && !v->gone && !v->pid && v->restart_at.us && mono_diff(now, v->restart_at) >= 0)
+		if (!p->stopping && !v->gone && !v->pid && v->restart_at.us &&
+		    mono_diff(now, v->restart_at) >= 0)
 			parent_vault_start(v);
 	}
 	if (p->stopping && p->engine_pid && mono_diff(now, p->stop_deadline) >= 0)
@@ -246,13 +252,16 @@ static void poll_once(struct parent *p)
 	pfd[n++] = (struct pollfd){ .fd = p->signal_fd, .events = POLLIN };
 	if (p->engine)
 		pfd[n++] = (struct pollfd){ .fd = frame_conn_fd(p->engine),
-					    .events = (short)(POLLIN | (frame_pending(p->engine) ? POLLOUT : 0)) };
+					    .events = (short)(POLLIN |
+							      (frame_pending(p->engine) ? POLLOUT : 0)) };
 	for (size_t i = 0; i < p->nvault; i++) {
 		if (!p->vault[i]->manage)
 			continue;
 		owner[n] = p->vault[i];
-		pfd[n++] = (struct pollfd){ .fd = vmanage_fd(p->vault[i]->manage),
-					    .events = (short)(POLLIN | (vmanage_wants_write(p->vault[i]->manage) ? POLLOUT : 0)) };
+		pfd[n++] = (struct pollfd){
+			.fd = vmanage_fd(p->vault[i]->manage),
+			.events = (short)(POLLIN | (vmanage_wants_write(p->vault[i]->manage) ? POLLOUT : 0))
+		};
 	}
 	if (poll(pfd, n, 200) > 0) {
 		for (size_t i = 1; i < n; i++) {
@@ -326,15 +335,23 @@ static bool stopped(struct parent *p)
 	return !vaults || mono_diff(clk_mono(), p->stop_deadline) >= 0;
 }
 
-int parent_main(const char *self, const char *conf_path, struct conf_bundle *bundle, struct conf *conf, int ready_fd)
+int parent_main(const char *self, const char *conf_path, struct conf_bundle *bundle, struct conf *conf,
+		int ready_fd)
 {
-	struct parent p = { .conf_path = conf_path, .conf = conf, .bundle = bundle, .control_fd = -1, .signal_fd = -1, .lock_fd = -1,
+	struct parent p = { .conf_path = conf_path,
+			    .conf = conf,
+			    .bundle = bundle,
+			    .control_fd = -1,
+			    .signal_fd = -1,
+			    .lock_fd = -1,
 			    .ready_fd = ready_fd };
 	int err;
 
 	p.self = strdup(self);
 	if (geteuid() != 0)
-		log_msg(LL_WARN, "parent", NULL, "started without root: engine and vaults run as the same user, PINs are not separated");
+		log_msg(LL_WARN, "parent", NULL,
+			"started without root: engine and vaults run as the same user, PINs are not "
+			"separated");
 	if ((err = signals_open(&p)) || (err = parent_prepare_dirs(&p)) || (err = parent_keymap_load(&p)) ||
 	    (err = parent_bind(&p)) || (err = parent_vaults_sync(&p))) {
 		log_msg(LL_ERR, "parent", NULL, "cannot start: %s", zs_strerror(err));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The parent: reads the config, binds sockets, starts and restarts engine and vaults, keeps the keymap and the PIN latch.
- * It parses no packet and holds no zone and no key. One thread, one poll loop, nothing blocks but small file writes.
+ * The parent: reads the config, binds sockets, starts and restarts engine and vaults, keeps the keymap and
+ * the PIN latch. It parses no packet and holds no zone and no key. One thread, one poll loop, nothing blocks
+ * but small file writes.
  */
 #ifndef ZONESEAL_SRC_APP_PARENT_H
 #define ZONESEAL_SRC_APP_PARENT_H
@@ -65,7 +66,8 @@ struct parent {
 };
 
 /* Runs until told to stop; exit status of the program. ready_fd: gets one octet when ready, -1 for none. */
-int parent_main(const char *self, const char *conf_path, struct conf_bundle *bundle, struct conf *conf, int ready_fd);
+int parent_main(const char *self, const char *conf_path, struct conf_bundle *bundle, struct conf *conf,
+		int ready_fd);
 
 /* parent_conf.c */
 int parent_bind(struct parent *p);      /* DNS, stats and control sockets of the config; logs, zs_err */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The parent and its config: directories with their owners, sockets that need privileges, what a new engine is sent, and
- * reload. The state directory itself stays the parent's, so that the engine cannot replace the keymap or a PIN latch.
+ * The parent and its config: directories with their owners, sockets that need privileges, what a new engine
+ * is sent, and reload. The state directory itself stays the parent's, so that the engine cannot replace the
+ * keymap or a PIN latch.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +40,8 @@ static int dir_for(const struct parent *p, const char *sub, const char *user, mo
 	if (!err && user && !(err = child_user(user, &u)) && u.change && chown(path, u.uid, u.gid) != 0)
 		err = zs_from_errno(errno);
 	if (err)
-		log_msg(LL_ERR, "parent", NULL, "directory %s (user %s): %s", path, user ? user : "-", zs_strerror(err));
+		log_msg(LL_ERR, "parent", NULL, "directory %s (user %s): %s", path, user ? user : "-",
+			zs_strerror(err));
 	free(path);
 	return err;
 }
@@ -63,7 +65,8 @@ static int lock_file(const struct parent *p)
 	return err;
 }
 
-/* One daemon a state directory: told here, before anything else of it is touched. Held until the process ends. */
+/* One daemon a state directory: told here, before anything else of it is touched.
+ * Held until the process ends. */
 static int own_lock(struct parent *p)
 {
 	char *path = NULL;
@@ -77,13 +80,14 @@ static int own_lock(struct parent *p)
 	else if (flock(p->lock_fd, LOCK_EX | LOCK_NB) != 0)
 		err = errno == EWOULDBLOCK ? ZS_EEXIST : zs_from_errno(errno);
 	if (err == ZS_EEXIST)
-		log_msg(LL_ERR, "parent", NULL, "state-dir %s is in use by another zoneseald", p->conf->state_dir);
+		log_msg(LL_ERR, "parent", NULL, "state-dir %s is in use by another zoneseald",
+			p->conf->state_dir);
 	free(path);
 	return err;
 }
 
-/* The engine goes on writing to the file that the parent opened: it must be the engine's. Never by name, and never a link:
- * the directory may be the engine's already. */
+/* The engine goes on writing to the file that the parent opened: it must be the engine's. Never by name, and
+ * never a link: the directory may be the engine's already. */
 static void own_log(const struct parent *p)
 {
 	struct child_user u;
@@ -93,8 +97,10 @@ static void own_log(const struct parent *p)
 	if (p->conf->log_target[0] != '/' || child_user(p->conf->user, &u) != 0 || !u.change)
 		return;
 	fd = open(p->conf->log_target, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
-	if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1 || fchown(fd, u.uid, u.gid) != 0)
-		log_msg(LL_WARN, "parent", NULL, "log file %s cannot be handed to user %s", p->conf->log_target, p->conf->user);
+	if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1 ||
+	    fchown(fd, u.uid, u.gid) != 0)
+		log_msg(LL_WARN, "parent", NULL, "log file %s cannot be handed to user %s",
+			p->conf->log_target, p->conf->user);
 	if (fd >= 0)
 		close(fd);
 }
@@ -103,8 +109,10 @@ int parent_prepare_dirs(struct parent *p)
 {
 	int err;
 
-	if ((err = dir_for(p, NULL, NULL, 0755)) || (err = own_lock(p)) || (err = dir_for(p, "zones", p->conf->user, 0750)) ||
-	    (err = dir_for(p, "tmp", p->conf->user, 0700)) || (err = dir_for(p, "register", p->conf->user, 0700)) ||
+	if ((err = dir_for(p, NULL, NULL, 0755)) || (err = own_lock(p)) ||
+	    (err = dir_for(p, "zones", p->conf->user, 0750)) ||
+	    (err = dir_for(p, "tmp", p->conf->user, 0700)) ||
+	    (err = dir_for(p, "register", p->conf->user, 0700)) ||
 	    (err = dir_for(p, "keys", p->conf->vault_user, 0700)))
 		return err;
 	own_log(p);
@@ -134,7 +142,8 @@ static struct net_addr net_of(const struct conf_addr *a)
 #define BIND_TRIES 60
 #define BIND_PAUSE_MS 50
 
-/* The engine of a parent that was killed may need a moment to end: its address is waited for, within bounds. */
+/* The engine of a parent that was killed may need a moment to end: its address is waited for,
+ * within bounds. */
 static int bind_patient(const struct net_addr *a, int fds[2])
 {
 	int err = 0;
@@ -152,10 +161,12 @@ static int bind_dns(struct parent *p)
 		int fds[2], err = bind_patient(&a, fds);
 
 		if (err) {
-			log_msg(LL_ERR, "parent", NULL, "cannot listen on %s: %s", net_addr_text(&a, text), strerror(errno));
+			log_msg(LL_ERR, "parent", NULL, "cannot listen on %s: %s", net_addr_text(&a, text),
+				strerror(errno));
 			return err;
 		}
-		if ((err = fd_push(&p->dns_fd, &p->ndns, fds[0])) || (err = fd_push(&p->dns_fd, &p->ndns, fds[1])))
+		if ((err = fd_push(&p->dns_fd, &p->ndns, fds[0])) ||
+		    (err = fd_push(&p->dns_fd, &p->ndns, fds[1])))
 			return err;
 	}
 	return 0;
@@ -171,7 +182,8 @@ static int bind_stats(struct parent *p)
 
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 		if (fd < 0 || bind(fd, &a.sa, len) != 0 || listen(fd, 64) != 0) {
-			log_msg(LL_ERR, "parent", NULL, "cannot listen on %s: %s", net_addr_text(&a, text), strerror(errno));
+			log_msg(LL_ERR, "parent", NULL, "cannot listen on %s: %s", net_addr_text(&a, text),
+				strerror(errno));
 			if (fd >= 0)
 				close(fd);
 			return ZS_EIO;
@@ -190,7 +202,8 @@ static void control_owner(const struct parent *p)
 		return;
 	gr = getgrnam(p->conf->control_group);
 	if (!gr)
-		log_msg(LL_WARN, "parent", NULL, "control-group %s does not exist: only root may use the control socket",
+		log_msg(LL_WARN, "parent", NULL,
+			"control-group %s does not exist: only root may use the control socket",
 			p->conf->control_group);
 	else if (chown(p->conf->control, (uid_t)-1, gr->gr_gid) != 0)
 		log_msg(LL_WARN, "parent", NULL, "chown %s: %s", p->conf->control, strerror(errno));
@@ -240,7 +253,8 @@ static void send_bundle(struct parent *p)
 	if (err)
 		log_msg(LL_ERR, "parent", NULL, "config cannot be sent: %s", zs_strerror(err));
 	for (size_t at = 0; !err && at < len; at += IPC_PART_MAX)
-		parent_tell(p, IPC_BUNDLE_PART, data + at, len - at < IPC_PART_MAX ? len - at : IPC_PART_MAX, NULL, 0);
+		parent_tell(p, IPC_BUNDLE_PART, data + at, len - at < IPC_PART_MAX ? len - at : IPC_PART_MAX,
+			    NULL, 0);
 	if (!err)
 		parent_tell(p, IPC_BUNDLE, NULL, 0, NULL, 0);
 	fs_free_secret((char *)data, len);
@@ -250,7 +264,8 @@ void parent_send_all(struct parent *p)
 {
 	send_bundle(p);
 	for (size_t i = 0; i < p->ndns; i += FRAME_FDS)
-		parent_tell(p, IPC_DNS, NULL, 0, p->dns_fd + i, (unsigned)(p->ndns - i > FRAME_FDS ? FRAME_FDS : p->ndns - i));
+		parent_tell(p, IPC_DNS, NULL, 0, p->dns_fd + i,
+			    (unsigned)(p->ndns - i > FRAME_FDS ? FRAME_FDS : p->ndns - i));
 	parent_tell(p, IPC_CONTROL, NULL, 0, &p->control_fd, 1);
 	for (size_t i = 0; i < p->nstats; i++)
 		parent_tell(p, IPC_STATS, NULL, 0, &p->stats_fd[i], 1);
@@ -282,7 +297,7 @@ static bool role_fits(const struct policy *pol, const struct keymap_line *l)
 	return pol->keys == KEYS_CSK ? l->role == ROLE_CSK : l->role != ROLE_CSK;
 }
 
-/* RULES 7: key-relevant changes for a zone that has keys are refused until rollovers exist. */
+/* Key-relevant changes for a zone that has keys are refused until rollovers exist. */
 static char *policy_refusal(const struct parent *p, const struct conf *next)
 {
 	char *text = NULL;
@@ -294,8 +309,8 @@ static char *policy_refusal(const struct parent *p, const struct conf *next)
 		if (!z || !l->has_pub || role_fits(z->policy, l))
 			continue;
 		if (asprintf(&text,
-			     "%s:%d: zone %s has keys (key store %s, algorithm %u): policy %s would change algorithm, key store or "
-			     "key layout, which needs a rollover\n",
+			     "%s:%d: zone %s has keys (key store %s, algorithm %u): policy %s would change "
+			     "algorithm, key store or key layout, which needs a rollover\n",
 			     z->file, z->line, z->name, l->keystore, l->algorithm, z->policy->name) < 0)
 			text = NULL;
 		break;
@@ -307,7 +322,8 @@ static void reload_answer(struct parent *p, bool answer, uint64_t request, bool 
 {
 	struct wr w = wr_growing(1 << 20);
 
-	log_msg(ok ? LL_NOTICE : LL_ERR, "parent", NULL, "reload %s%s%.900s", ok ? "done" : "refused", *text ? ": " : "", text);
+	log_msg(ok ? LL_NOTICE : LL_ERR, "parent", NULL, "reload %s%s%.900s", ok ? "done" : "refused",
+		*text ? ": " : "", text);
 	sd_notify_state("READY=1");
 	if (!answer)
 		return;
@@ -345,7 +361,11 @@ void parent_reload(struct parent *p, bool answer, uint64_t request)
 
 		if (fixed)
 			snprintf(line, sizeof(line), "%s cannot change without a restart", fixed);
-		reload_answer(p, answer, request, false, fixed ? line : refused ? refused : text ? text : zs_strerror(err));
+		reload_answer(p, answer, request, false,
+			      fixed     ? line
+			      : refused ? refused
+			      : text    ? text
+					: zs_strerror(err));
 		conf_free(conf);
 		conf_bundle_free(bundle);
 		goto out;

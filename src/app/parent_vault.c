@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The parent and its vaults: one process a key store, restarted with back-off; the keymap, written before a key is made;
- * requests of the engine that only the parent may pass on.
+ * The parent and its vaults: one process a key store, restarted with back-off; the keymap, written before a
+ * key is made; requests of the engine that only the parent may pass on.
  */
 #include <errno.h>
 #include <signal.h>
@@ -61,7 +61,8 @@ static int key_is_made(struct pvault *v, const uint8_t key[KEY_ID_LEN], const ui
 	if (!old)
 		return ZS_ENOENT;
 	l = *old;
-	if ((err = keymap_set_pub(&l, pub, len)) || (err = keymap_put(&p->keymap, &l)) || (err = keymap_save(p->keymap_path, &p->keymap)))
+	if ((err = keymap_set_pub(&l, pub, len)) || (err = keymap_put(&p->keymap, &l)) ||
+	    (err = keymap_save(p->keymap_path, &p->keymap)))
 		return err;
 	return v->manage ? vmanage_keymap(v->manage, &p->keymap) : ZS_EVAULT;
 }
@@ -96,7 +97,8 @@ static void on_deleted(void *ctx, uint64_t id, int result)
 {
 	struct pvault *v = ctx;
 
-	log_msg(LL_NOTICE, "parent", NULL, "keystore=%s key deletion %llu: %s", v->name, (unsigned long long)id, zs_strerror(result));
+	log_msg(LL_NOTICE, "parent", NULL, "keystore=%s key deletion %llu: %s", v->name,
+		(unsigned long long)id, zs_strerror(result));
 }
 
 static void on_tested(void *ctx, uint64_t id, int result, const char *text)
@@ -111,22 +113,31 @@ static void on_state(void *ctx, bool up, const char *text)
 	struct pvault *v = ctx;
 
 	if (v->up != up || strcmp(v->state, text) != 0)
-		log_msg(up ? LL_NOTICE : LL_WARN, "vault", NULL, "keystore=%s %s: %s", v->name, up ? "up" : "down", text);
+		log_msg(up ? LL_NOTICE : LL_WARN, "vault", NULL, "keystore=%s %s: %s", v->name,
+			up ? "up" : "down", text);
 	v->up = up;
 	snprintf(v->state, sizeof(v->state), "%s", text);
 }
 
-static const struct vmanage_ops ops = { .generated = on_generated, .deleted = on_deleted, .tested = on_tested, .state = on_state };
+static const struct vmanage_ops ops = {
+	.generated = on_generated, .deleted = on_deleted, .tested = on_tested, .state = on_state
+};
 
 static int manage_start(struct pvault *v, const struct conf_keystore *ks, int fd)
 {
 	struct parent *p = v->parent;
 	char *key_dir = NULL, *latch = NULL;
-	struct vault_setup setup = { .keystore = ks->name, .file = ks->file, .module = ks->module, .uri = ks->uri,
-				     .pin_file = ks->pin_file, .sessions = ks->sessions,
-				     .threads = p->conf->workers ? p->conf->workers : (unsigned)sysconf(_SC_NPROCESSORS_ONLN) };
+	struct vault_setup setup = { .keystore = ks->name,
+				     .file = ks->file,
+				     .module = ks->module,
+				     .uri = ks->uri,
+				     .pin_file = ks->pin_file,
+				     .sessions = ks->sessions,
+				     .threads = p->conf->workers ? p->conf->workers
+								 : (unsigned)sysconf(_SC_NPROCESSORS_ONLN) };
 
-	if (asprintf(&key_dir, "%s/keys", p->conf->state_dir) < 0 || asprintf(&latch, "%s/latch-%s", p->conf->state_dir, ks->name) < 0) {
+	if (asprintf(&key_dir, "%s/keys", p->conf->state_dir) < 0 ||
+	    asprintf(&latch, "%s/latch-%s", p->conf->state_dir, ks->name) < 0) {
 		close(fd);
 		return ZS_ENOMEM;
 	}
@@ -212,8 +223,8 @@ void parent_vault_died(struct pvault *v, int status)
 	if (v->parent->stopping || v->gone)
 		return;
 	log_msg(LL_ERR, "vault", NULL, "keystore=%s vault ended (%s %d), restart in %lld s", v->name,
-		WIFSIGNALED(status) ? "signal" : "status", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
-		(long long)(wait / 1000000));
+		WIFSIGNALED(status) ? "signal" : "status",
+		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), (long long)(wait / 1000000));
 	v->restart_at = mono_add(clk_mono(), wait);
 }
 
@@ -264,7 +275,8 @@ static bool same_keystore(const struct conf_keystore *a, const struct conf_keyst
 	    !same_text(a->pin_file, b->pin_file) || a->sessions != b->sessions || a->nenv != b->nenv)
 		return false;
 	for (size_t i = 0; i < a->nenv; i++)
-		if (!same_text(a->env[i].name, b->env[i].name) || !same_text(a->env[i].value, b->env[i].value))
+		if (!same_text(a->env[i].name, b->env[i].name) ||
+		    !same_text(a->env[i].value, b->env[i].value))
 			return false;
 	return true;
 }
@@ -274,11 +286,13 @@ void parent_vaults_changed(struct parent *p, const struct conf *old)
 {
 	for (size_t i = 0; i < p->nvault; i++) {
 		struct pvault *v = p->vault[i];
-		const struct conf_keystore *a = conf_keystore(old, v->name), *b = conf_keystore(p->conf, v->name);
+		const struct conf_keystore *a = conf_keystore(old, v->name),
+					   *b = conf_keystore(p->conf, v->name);
 
 		if (!b || (a && same_keystore(a, b)))
 			continue;
-		log_msg(LL_NOTICE, "vault", NULL, "keystore=%s settings changed: vault is restarted", v->name);
+		log_msg(LL_NOTICE, "vault", NULL, "keystore=%s settings changed: vault is restarted",
+			v->name);
 		v->gone = false;
 		if (v->manage)
 			vmanage_quit(v->manage);
@@ -297,7 +311,9 @@ int parent_vaults_sync(struct parent *p)
 			vmanage_quit(v->manage);
 	}
 	for (size_t i = 0; i < p->conf->nkeystores; i++) {
-		int err = parent_vault_find(p, p->conf->keystores[i].name) ? 0 : vault_add(p, p->conf->keystores[i].name);
+		int err = parent_vault_find(p, p->conf->keystores[i].name)
+				  ? 0
+				  : vault_add(p, p->conf->keystores[i].name);
 
 		if (err)
 			return err;
@@ -361,7 +377,8 @@ static unsigned keys_of_zone(const struct parent *p, const uint8_t *zone, size_t
 	return n;
 }
 
-static int generate(struct parent *p, uint64_t id, const uint8_t *key, const uint8_t *zone, size_t zlen, uint8_t role)
+static int generate(struct parent *p, uint64_t id, const uint8_t *key, const uint8_t *zone, size_t zlen,
+		    uint8_t role)
 {
 	const struct conf_zone *z = conf_zone(p->conf, zone, zlen);
 	const struct keymap_line *old = keymap_find(&p->keymap, key);
@@ -440,5 +457,6 @@ void parent_hsm_request(struct parent *p, const struct frame *f, bool retry)
 	else
 		err = retry ? vmanage_retry(v->manage) : vmanage_test(v->manage, id);
 	if (err || retry)
-		tell_result(p, IPC_HSM, id, err, err ? zs_strerror(err) : "login is tried", strlen(err ? zs_strerror(err) : "login is tried"));
+		tell_result(p, IPC_HSM, id, err, err ? zs_strerror(err) : "login is tried",
+			    strlen(err ? zs_strerror(err) : "login is tried"));
 }

@@ -11,8 +11,10 @@ static inline void policy_print(const struct policy *p, char *dst, size_t cap)
 	if (p->unsigned_zone)
 		snprintf(dst, cap, "unsigned");
 	else
-		snprintf(dst, cap, "%s opt-out=%d iterations=%u salt=%u dnskey-ttl=%u", p->denial == DENIAL_NSEC3 ? "nsec3" : "nsec",
-			 p->denial == DENIAL_NSEC3 && p->opt_out, p->nsec3_iterations, p->nsec3_salt_length, p->dnskey_ttl);
+		snprintf(dst, cap, "%s opt-out=%d iterations=%u salt=%u dnskey-ttl=%u",
+			 p->denial == DENIAL_NSEC3 ? "nsec3" : "nsec",
+			 p->denial == DENIAL_NSEC3 && p->opt_out, p->nsec3_iterations, p->nsec3_salt_length,
+			 p->dnskey_ttl);
 }
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Publication: a worker reads the apex of a committed version into a struct pub, the loop swaps it in. From that moment
- * queries and transfers see the new version; NOTIFY follows because the commit is durable already.
+ * Publication: a worker reads the apex of a committed version into a struct pub, the loop swaps it in. From
+ * that moment queries and transfers see the new version; NOTIFY follows because the commit is durable
+ * already.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,8 @@ static void source_release(void *source)
 }
 
 /* Stored values are borrowed from the map: what a pub keeps is its own copy. */
-static int load_set(struct pub *p, uint16_t type, const uint8_t *owner, const struct kv_item *it, struct rrset *out)
+static int load_set(struct pub *p, uint16_t type, const uint8_t *owner, const struct kv_item *it,
+		    struct rrset *out)
 {
 	const uint8_t *copy = arena_dup(p->mem, it->val, it->vlen);
 
@@ -50,7 +52,8 @@ static int load_apex(struct pub *p, struct kv *kv, const uint8_t *okey, size_t k
 			break;
 		type = be16(it.key + plen);
 		if (n == cap) {
-			struct rrset *more = n < APEX_SETS_MAX ? arena_zalloc(p->mem, sizeof(*set) * cap * 2) : NULL;
+			struct rrset *more = n < APEX_SETS_MAX ? arena_zalloc(p->mem, sizeof(*set) * cap * 2)
+							       : NULL;
 
 			if (!more)
 				return ZS_ENOMEM;
@@ -71,8 +74,11 @@ static int load_apex(struct pub *p, struct kv *kv, const uint8_t *okey, size_t k
 
 static int load_denial(struct pub *p, struct kv *kv, const struct zmeta *m, const uint8_t *okey, size_t klen)
 {
-	struct denial_params dp = { .kind = (enum denial)m->denial, .set = m->nsec3_set, .iterations = m->nsec3_iterations,
-				    .salt_len = m->salt_len, .zone = p->zone };
+	struct denial_params dp = { .kind = (enum denial)m->denial,
+				    .set = m->nsec3_set,
+				    .iterations = m->nsec3_iterations,
+				    .salt_len = m->salt_len,
+				    .zone = p->zone };
 	struct rrset *set = arena_zalloc(p->mem, sizeof(*set));
 	uint8_t key[KEY_MAX], hash[NSEC3_HASH_LEN], *owner = arena_alloc(p->mem, NAME_MAX_WIRE);
 	size_t len = key_nsec(key, okey, klen);
@@ -114,7 +120,8 @@ static int64_t first_expiry(struct kv *kv)
 	return (int64_t)be64(it.key + 1);
 }
 
-struct pub *publish_prepare(struct store *s, const uint8_t *zone, struct zmeta *meta, int64_t *earliest, int *err)
+struct pub *publish_prepare(struct store *s, const uint8_t *zone, struct zmeta *meta, int64_t *earliest,
+			    int *err)
 {
 	struct pub *p = pub_new();
 	struct snap *snap = NULL;
@@ -198,7 +205,8 @@ static void again_done(void *arg)
 	if (z->state == ZONE_CLOSED) {
 		zone_dispose(z, (void (*)(void *))pub_unref, j->pub);
 	} else if (j->err) {
-		zone_alarm_set(z, ALARM_STORE, "the committed version cannot be read: %s", zs_strerror(j->err));
+		zone_alarm_set(z, ALARM_STORE, "the committed version cannot be read: %s",
+			       zs_strerror(j->err));
 		timer_set(z->e->timers, &z->retry_timer, MONO_S(5), again_timer, z);
 	} else {
 		publish_swap(z, j->pub, &j->meta, j->earliest);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The zone reports, and the values that several of them derive. The three serials (upstream's, ours, each secondary's) stand
- * apart. Everything comes from the loop's own structures: nothing here reads the disk. Server-wide reports: report_server.c.
+ * The zone reports, and the values that several of them derive. The three serials (upstream's, ours, each
+ * secondary's) stand apart. Everything comes from the loop's own structures: nothing here reads the disk.
+ * Server-wide reports: report_server.c.
  */
 #include <string.h>
 #include "base/text.h"
@@ -36,15 +37,16 @@ const char *report_role(unsigned use)
 	return use == KEY_KSK ? "ksk" : use == KEY_ZSK ? "zsk" : use == KEY_CSK ? "csk" : "?";
 }
 
-/* --- derived ------------------------------------------------------------------------------------------------- */
+/* --- derived -------------------------------------------------------------------------------------------- */
 
 bool zone_busy(const struct zone *z)
 {
-	if (z->state == ZONE_GUARD)
-		return !z->alarm[ALARM_PUBLICATION]; /* else it waits for an order or for secondaries, and says so */
+	if (z->state == ZONE_GUARD) /* with the alarm it waits for an order or for secondaries, and says so */
+		return !z->alarm[ALARM_PUBLICATION];
 	if (z->state == ZONE_CLOSED)
 		return false;
-	return z->state != ZONE_IDLE || z->check_again || (z->check_timer.slot && mono_diff(z->check_timer.at, clk_mono()) <= 0);
+	return z->state != ZONE_IDLE || z->check_again ||
+	       (z->check_timer.slot && mono_diff(z->check_timer.at, clk_mono()) <= 0);
 }
 
 unsigned zone_alarms(const struct zone *z)
@@ -92,7 +94,7 @@ static int64_t timer_wall(const struct timer *t)
 	return clk_wall().s + (us > 0 ? us / 1000000 : 0);
 }
 
-/* --- parts of a zone -------------------------------------------------------------------------------------------- */
+/* --- parts of a zone ------------------------------------------------------------------------------------ */
 
 static json_t *serial_of(bool have, uint32_t serial)
 {
@@ -106,10 +108,13 @@ static json_t *secondaries(const struct zone *z)
 	for (size_t i = 0; i < z->nsec; i++) {
 		const struct secondary *s = &z->sec[i];
 
-		json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:b, s:b, s:b, s:o}", "name", ctl_text(s->remote->name), "serial",
-						      serial_of(s->seen && s->has_soa, s->serial), "seen", report_time(s->seen ? s->seen_at.s : 0),
-						      "watched", s->remote->watch, "signed_seen", s->signed_seen, "notify_open", s->notify != NULL,
-						      "notified_serial", serial_of(s->notified_ok, s->notified_serial)));
+		json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:b, s:b, s:b, s:o}", "name",
+						      ctl_text(s->remote->name), "serial",
+						      serial_of(s->seen && s->has_soa, s->serial), "seen",
+						      report_time(s->seen ? s->seen_at.s : 0), "watched",
+						      s->remote->watch, "signed_seen", s->signed_seen,
+						      "notify_open", s->notify != NULL, "notified_serial",
+						      serial_of(s->notified_ok, s->notified_serial)));
 	}
 	return list;
 }
@@ -120,8 +125,10 @@ static json_t *alarms(const struct zone *z)
 
 	for (int a = 0; a < ALARM_COUNT; a++)
 		if (z->alarm[a])
-			json_array_append_new(list, json_pack("{s:s, s:o, s:o}", "alarm", zone_alarm_name((enum zone_alarm)a), "since",
-							      report_time(z->alarm_since[a].s), "reason", ctl_text(z->alarm_text[a])));
+			json_array_append_new(list, json_pack("{s:s, s:o, s:o}", "alarm",
+							      zone_alarm_name((enum zone_alarm)a), "since",
+							      report_time(z->alarm_since[a].s), "reason",
+							      ctl_text(z->alarm_text[a])));
 	return list;
 }
 
@@ -141,10 +148,11 @@ json_t *report_key(const struct zone_key *k)
 	const char *alg = report_algorithm(k->algorithm);
 
 	return json_pack("{s:o, s:s, s:i, s:s, s:i, s:s, s:s, s:s, s:o, s:o, s:o}", "tag",
-			 k->pub_len ? json_integer(k->tag) : json_null(), "role", report_role(k->use), "algorithm", (int)k->algorithm,
-			 "mnemonic", alg ? alg : "", "bits", (int)k->bits, "state", key_state_text(k->state), "keystore", k->keystore, "id",
-			 text_hex(id, k->id, sizeof(k->id)), "created", report_time(k->created), "published", report_time(k->published),
-			 "active", report_time(k->active));
+			 k->pub_len ? json_integer(k->tag) : json_null(), "role", report_role(k->use),
+			 "algorithm", (int)k->algorithm, "mnemonic", alg ? alg : "", "bits", (int)k->bits,
+			 "state", key_state_text(k->state), "keystore", k->keystore, "id",
+			 text_hex(id, k->id, sizeof(k->id)), "created", report_time(k->created), "published",
+			 report_time(k->published), "active", report_time(k->active));
 }
 
 static json_t *keys(const struct zone *z)
@@ -163,7 +171,8 @@ static json_t *held(const struct zone *z)
 
 	if (!z->alarm[ALARM_HELD] && !z->held)
 		return json_null();
-	return json_pack("{s:o, s:o, s:o}", "serial", serial_of(z->held, z->held_serial), "reason", ctl_text(why), "since",
+	return json_pack("{s:o, s:o, s:o}", "serial", serial_of(z->held, z->held_serial), "reason",
+			 ctl_text(why), "since",
 			 report_time(z->alarm[ALARM_HELD] ? z->alarm_since[ALARM_HELD].s : 0));
 }
 
@@ -179,15 +188,18 @@ static json_t *counters(const struct zone *z)
 
 	for (int i = 0; i < GATE_CHECKS; i++)
 		if (counter(&c->vetoes[i]))
-			json_object_set_new(veto, gate_check_label((enum gate_check)i), json_integer(counter(&c->vetoes[i])));
+			json_object_set_new(veto, gate_check_label((enum gate_check)i),
+					    json_integer(counter(&c->vetoes[i])));
 	for (int i = 0; i < IR_REASONS; i++)
 		if (counter(&c->held[i]))
-			json_object_set_new(hold, intake_reason_text((enum intake_reason)i), json_integer(counter(&c->held[i])));
-	return json_pack("{s:{s:I, s:I, s:I, s:I}, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "signatures_made", "new", counter(&c->made[SIGN_NEW]),
-			 "changed", counter(&c->made[SIGN_CHANGED]), "refresh", counter(&c->made[SIGN_REFRESH]), "roll",
-			 counter(&c->made[SIGN_ROLL]), "signatures_kept", counter(&c->kept), "bad_signatures", counter(&c->bad_signatures),
-			 "records_dropped", counter(&c->dropped), "transfers_ok", counter(&c->xfr_in_ok), "transfers_failed",
-			 counter(&c->xfr_in_failed), "vetoes", veto, "held", hold);
+			json_object_set_new(hold, intake_reason_text((enum intake_reason)i),
+					    json_integer(counter(&c->held[i])));
+	return json_pack("{s:{s:I, s:I, s:I, s:I}, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "signatures_made",
+			 "new", counter(&c->made[SIGN_NEW]), "changed", counter(&c->made[SIGN_CHANGED]),
+			 "refresh", counter(&c->made[SIGN_REFRESH]), "roll", counter(&c->made[SIGN_ROLL]),
+			 "signatures_kept", counter(&c->kept), "bad_signatures", counter(&c->bad_signatures),
+			 "records_dropped", counter(&c->dropped), "transfers_ok", counter(&c->xfr_in_ok),
+			 "transfers_failed", counter(&c->xfr_in_failed), "vetoes", veto, "held", hold);
 }
 
 static const char *denial_of(const struct zone *z)
@@ -206,17 +218,20 @@ static json_t *primaries(const struct zone *z)
 	return list;
 }
 
-/* --- zones --------------------------------------------------------------------------------------------------------- */
+/* --- zones ---------------------------------------------------------------------------------------------- */
 
 json_t *report_zone_brief(struct zone *z)
 {
 	const struct zmeta *m = &z->meta;
 	uint32_t ours = z->net.pub ? z->net.pub->serial : m->signed_serial;
 
-	return json_pack("{s:s, s:s, s:b, s:b, s:o, s:o, s:I, s:o, s:s, s:o}", "zone", z->name, "state", zone_state_text(z->state), "busy",
-			 zone_busy(z), "served", zone_serves(z), "upstream_serial", serial_of(z->have_meta && m->have_upstream, m->upstream_serial),
-			 "signed_serial", serial_of(z->have_meta, ours), "records", (json_int_t)(z->have_meta ? m->records : 0),
-			 "earliest_expiry", report_time(zone_earliest_expiry(z)), "policy", z->conf->policy->name, "alarms", alarm_names(z));
+	return json_pack("{s:s, s:s, s:b, s:b, s:o, s:o, s:I, s:o, s:s, s:o}", "zone", z->name, "state",
+			 zone_state_text(z->state), "busy", zone_busy(z), "served", zone_serves(z),
+			 "upstream_serial", serial_of(z->have_meta && m->have_upstream, m->upstream_serial),
+			 "signed_serial", serial_of(z->have_meta, ours), "records",
+			 (json_int_t)(z->have_meta ? m->records : 0), "earliest_expiry",
+			 report_time(zone_earliest_expiry(z)), "policy", z->conf->policy->name, "alarms",
+			 alarm_names(z));
 }
 
 static json_t *version_part(const struct zone *z)
@@ -225,11 +240,14 @@ static json_t *version_part(const struct zone *z)
 
 	if (!z->have_meta)
 		return json_null();
-	return json_pack("{s:I, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "number", (json_int_t)z->version, "signed",
-			 m->is_signed, "denial", denial_of(z), "records", (json_int_t)m->records, "rrsets", (json_int_t)m->rrsets, "signatures",
-			 (json_int_t)m->signatures, "delegations", (json_int_t)m->cuts, "largest_ttl", (json_int_t)m->largest_ttl, "transferred",
-			 report_time(m->transferred), "signed_at", report_time(m->signed_at), "published", report_time(m->published),
-			 "earliest_expiry", report_time(zone_earliest_expiry(z)), "next_refresh", report_time(timer_wall(&z->sign_timer)));
+	return json_pack("{s:I, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "number",
+			 (json_int_t)z->version, "signed", m->is_signed, "denial", denial_of(z), "records",
+			 (json_int_t)m->records, "rrsets", (json_int_t)m->rrsets, "signatures",
+			 (json_int_t)m->signatures, "delegations", (json_int_t)m->cuts, "largest_ttl",
+			 (json_int_t)m->largest_ttl, "transferred", report_time(m->transferred), "signed_at",
+			 report_time(m->signed_at), "published", report_time(m->published), "earliest_expiry",
+			 report_time(zone_earliest_expiry(z)), "next_refresh",
+			 report_time(timer_wall(&z->sign_timer)));
 }
 
 static json_t *upstream_part(const struct zone *z)
@@ -237,9 +255,11 @@ static json_t *upstream_part(const struct zone *z)
 	const struct zmeta *m = &z->meta;
 
 	return json_pack("{s:o, s:s, s:o, s:o, s:o, s:i, s:b}", "primaries", primaries(z), "asking",
-			 z->conf->nupstream ? z->conf->upstream[z->primary % z->conf->nupstream]->name : "", "last_check",
-			 report_time(z->have_meta ? m->upstream_checked : 0), "next_check", report_time(z->check_timer.slot ? z->check_due.s : 0),
-			 "expire", report_time(zone_upstream_expire(z)), "failed_rounds", (int)z->check_fails, "expired", z->net.expired);
+			 z->conf->nupstream ? z->conf->upstream[z->primary % z->conf->nupstream]->name : "",
+			 "last_check", report_time(z->have_meta ? m->upstream_checked : 0), "next_check",
+			 report_time(z->check_timer.slot ? z->check_due.s : 0), "expire",
+			 report_time(zone_upstream_expire(z)), "failed_rounds", (int)z->check_fails,
+			 "expired", z->net.expired);
 }
 
 json_t *report_zone(struct zone *z)
@@ -255,7 +275,8 @@ json_t *report_zone(struct zone *z)
 	json_object_set_new(o, "keys", keys(z));
 	json_object_set_new(o, "held", held(z));
 	json_object_set_new(o, "ds_not_before", report_time(ds));
-	json_object_set_new(o, "verify", z->conf->policy->verify_one_in > 1 ? json_string("partial") : json_string("all"));
+	json_object_set_new(o, "verify",
+			    z->conf->policy->verify_one_in > 1 ? json_string("partial") : json_string("all"));
 	json_object_set_new(o, "counters", counters(z));
 	return o;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What the daemon says of itself, as JSON: for the control socket and the stats port alike. Loop only. Times are RFC 3339
- * UTC, null when there was none yet.
+ * What the daemon says of itself, as JSON: for the control socket and the stats port alike. Loop only. Times
+ * are RFC 3339 UTC, null when there was none yet.
  */
 #ifndef ZONESEAL_SRC_APP_REPORT_H
 #define ZONESEAL_SRC_APP_REPORT_H

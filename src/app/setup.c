@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The config in force, counted: zones, questions and transfers of before a reload keep the one they began with. Loop only.
+ * The config in force, counted: zones, questions and transfers of before a reload keep the one they began
+ * with. Loop only.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -60,13 +61,15 @@ int setup_new(const void *packed, size_t len, struct setup **out)
 	s->refs = 1;
 	err = conf_bundle_unpack(packed, len, &s->bundle);
 	if (!err)
-		err = conf_load(conf_bundle_path(s->bundle), conf_bundle_source(s->bundle), 0, &s->conf, &errs);
+		err = conf_load(conf_bundle_path(s->bundle), conf_bundle_source(s->bundle), 0, &s->conf,
+				&errs);
 	if (!err)
 		err = tsig_load(s);
 	if (err) {
 		char *text = conf_errors_text(&errs);
 
-		log_msg(LL_ERR, "engine", NULL, "config of the parent is refused: %s %.800s", zs_strerror(err), text ? text : "");
+		log_msg(LL_ERR, "engine", NULL, "config of the parent is refused: %s %.800s",
+			zs_strerror(err), text ? text : "");
 		free(text);
 		setup_unref(s);
 		s = NULL;

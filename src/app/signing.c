@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Plans, messages and answers of a group of RRsets. Everything lives in the group's arena; a group that fails is dropped
- * whole, nothing of it was written.
+ * Plans, messages and answers of a group of RRsets. Everything lives in the group's arena; a group that fails
+ * is dropped whole, nothing of it was written.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,8 @@
 #include "faultmark.h"
 #include "signing.h"
 
-struct signing *signing_new(const struct signer *signer, struct gate *gate, struct pool *pool, const char *zone_name, atomic_ullong *next_seq)
+struct signing *signing_new(const struct signer *signer, struct gate *gate, struct pool *pool,
+			    const char *zone_name, atomic_ullong *next_seq)
 {
 	struct signing *g = calloc(1, sizeof(*g));
 
@@ -121,7 +122,8 @@ static int take_kept(struct signing *g, struct signing_item *it, const struct rr
 	return 0;
 }
 
-int signing_add(struct signing *g, const uint8_t *key, size_t klen, const struct rrset *set, const struct rrset *old, bool sign, int64_t due_within)
+int signing_add(struct signing *g, const uint8_t *key, size_t klen, const struct rrset *set,
+		const struct rrset *old, bool sign, int64_t due_within)
 {
 	struct signing_item *it = arena_zalloc(g->mem, sizeof(*it));
 	int err = 0;
@@ -153,13 +155,15 @@ int signing_add(struct signing *g, const uint8_t *key, size_t klen, const struct
 	return 0;
 }
 
-/* --- back from the vault -------------------------------------------------------------------------------------- */
+/* --- back from the vault -------------------------------------------------------------------------------- */
 
 static int item_assemble(struct signing *g, struct signing_item *it)
 {
 	for (unsigned i = 0; i < it->plan.nwant; i++) {
 		const struct sign_req *r = &g->req[it->first_req + i];
-		int err = r->result ? r->result : sign_assemble(&it->plan.want[i], r->sig, r->sig_len, g->mem, &it->set.sig[it->plan.nkeep + i]);
+		int err = r->result ? r->result
+				    : sign_assemble(&it->plan.want[i], r->sig, r->sig_len, g->mem,
+						    &it->set.sig[it->plan.nkeep + i]);
 
 		if (err)
 			return err;
@@ -199,12 +203,14 @@ static int again_push(struct signing *g, size_t at)
 	return 0;
 }
 
-/* A stored signature that does not verify lives on in no new version: everything of that RRset is signed anew. */
+/* A stored signature that does not verify lives on in no new version:
+ * everything of that RRset is signed anew. */
 static int replan(struct signing *g, struct signing_item *it)
 {
 	int err;
 
-	log_limited(LL_ERR, "gate", g->zone_name, "stored-signature", 20, "event=bad-signature: a stored signature does not verify, made anew");
+	log_limited(LL_ERR, "gate", g->zone_name, "stored-signature", 20,
+		    "event=bad-signature: a stored signature does not verify, made anew");
 	g->bad++;
 	it->first_req = g->nreq;
 	err = sign_plan(g->signer, &it->set, NULL, 0, g->mem, &it->plan);
@@ -227,7 +233,8 @@ static int note_again(struct signing *g, struct signing_item *it, uint16_t bad)
 
 		if (!(bad >> (it->plan.nkeep + i) & 1))
 			continue;
-		log_limited(LL_ERR, "vault", g->zone_name, "bad-signature", 20, "event=bad-signature session=%u: does not verify, made again",
+		log_limited(LL_ERR, "vault", g->zone_name, "bad-signature", 20,
+			    "event=bad-signature session=%u: does not verify, made again",
 			    g->req[at].session);
 		err = again_push(g, at);
 		g->bad++;
@@ -289,7 +296,9 @@ static int resubmit(struct signing *g)
 		g->again[i] = g->req[g->again_of[i]];
 		g->again[i].avoid_session = g->again[i].session;
 	}
-	g->batch = (struct sign_batch){ .req = g->again, .n = g->nagain, .prio = prio, .done = batch_done, .arg = g };
+	g->batch = (struct sign_batch){
+		.req = g->again, .n = g->nagain, .prio = prio, .done = batch_done, .arg = g
+	};
 	return vclient_submit(g->vault, &g->batch);
 }
 
@@ -309,14 +318,17 @@ static void verify_run(void *arg)
 	g->done(g, g->arg);
 }
 
-int signing_submit(struct signing *g, struct vclient *c, enum sign_prio prio, void (*done)(struct signing *, void *), void *arg)
+int signing_submit(struct signing *g, struct vclient *c, enum sign_prio prio,
+		   void (*done)(struct signing *, void *), void *arg)
 {
 	int err = 0;
 
 	g->done = done;
 	g->arg = arg;
 	g->vault = c;
-	g->batch = (struct sign_batch){ .req = g->req, .n = g->nreq, .prio = prio, .done = batch_done, .arg = g };
+	g->batch = (struct sign_batch){
+		.req = g->req, .n = g->nreq, .prio = prio, .done = batch_done, .arg = g
+	};
 	if (!g->nreq)
 		return pool_post(g->pool, POOL_NORMAL, verify_run, g);
 	err = c ? vclient_submit(c, &g->batch) : ZS_EVAULT;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A binary heap of deadlines. The libevent timer underneath is armed for the earliest one; with a clock that can be
- * moved (clk_poll_ms() not negative) it also ticks at that period, because nobody tells us of a jump.
+ * A binary heap of deadlines. The libevent timer underneath is armed for the earliest one; with a clock that
+ * can be moved (clk_poll_ms() not negative) it also ticks at that period, because nobody tells us of a jump.
  */
 #include <stdlib.h>
 #include <event2/event.h>

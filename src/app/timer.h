@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The engine's timers: a heap on our own monotonic clock, driven by one libevent timer. Our own, so that a test
- * clock moves them (base/clk.h). Loop thread only. A timer belongs to its owner and must be stopped before it goes.
+ * The engine's timers: a heap on our own monotonic clock, driven by one libevent timer. Our own, so that a
+ * test clock moves them (base/clk.h). Loop thread only. A timer belongs to its owner and must be stopped
+ * before it goes.
  */
 #ifndef ZONESEAL_SRC_APP_TIMER_H
 #define ZONESEAL_SRC_APP_TIMER_H

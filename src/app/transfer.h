@@ -20,8 +20,9 @@ struct transfer {
 };
 
 /*
- * Stored in the sort: value = u8 flags, u32 TTL, u8 owner length (0: lower case), owner, RDATA. What the intake sets aside
- * is stored too: whether the zone has a ZONEMD, for whose digest it is needed, is known only at the end. Readers skip it.
+ * Stored in the sort: value = u8 flags, u32 TTL, u8 owner length (0: lower case), owner, RDATA. What the
+ * intake sets aside is stored too: whether the zone has a ZONEMD, for whose digest it is needed, is known
+ * only at the end. Readers skip it.
  */
 #define TRANSFER_OURS 1   /* not of upstream */
 #define TRANSFER_ASIDE 2  /* of upstream, not used */

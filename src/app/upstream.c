@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The zone as a secondary of its primaries: SOA refresh, retry and expire with back-off and jitter (RFC 1035 3.3.13,
- * RFC 1982), primaries in order, NOTIFY (RFC 1996), transfer slots. Loop thread, but for on_rr() which a worker calls.
+ * The zone as a secondary of its primaries: SOA refresh, retry and expire with back-off and jitter
+ * (RFC 1035 3.3.13, RFC 1982), primaries in order, NOTIFY (RFC 1996), transfer slots. Loop thread, but for
+ * on_rr() which a worker calls.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,7 +73,7 @@ void upstream_schedule(struct zone *z, int64_t seconds)
 	timer_set(z->e->timers, &z->check_timer, us, check_timer, z);
 }
 
-/* --- expire --------------------------------------------------------------------------------------------------- */
+/* --- expire --------------------------------------------------------------------------------------------- */
 
 /* How long upstream's data may still be used, by the zone's upstream-expire; INT64_MAX: no end. */
 static int64_t expire_left(const struct zone *z, bool *past_soa_expire)
@@ -102,16 +103,19 @@ void upstream_expire_check(void *arg)
 		return;
 	if (past && tried) {
 		z->net.expired = left <= 0;
-		zone_alarm_set(z, ALARM_EXPIRED, "upstream past its SOA expire: %s", left <= 0 ? "not served" : "still served and re-signed");
+		zone_alarm_set(z, ALARM_EXPIRED, "upstream past its SOA expire: %s",
+			       left <= 0 ? "not served" : "still served and re-signed");
 	} else if (!past) {
 		z->net.expired = false;
 		zone_alarm_clear(z, ALARM_EXPIRED);
 	}
 	z->net.upstream_left = z->conf->expire == EXPIRE_STOP ? (left > 0 ? left : 0) : INT64_MAX;
-	timer_set(z->e->timers, &z->expire_timer, MONO_S(left > 0 && left < 60 ? left : 60), upstream_expire_check, z);
+	timer_set(z->e->timers, &z->expire_timer, MONO_S(left > 0 && left < 60 ? left : 60),
+		  upstream_expire_check, z);
 }
 
-/* Written with the next version, at SIGTERM, and when a tenth of SOA expire has passed: no commit for each check. */
+/* Written with the next version, at SIGTERM, and when a tenth of SOA expire has passed:
+ * no commit for each check. */
 static void note_checked(struct zone *z)
 {
 	struct soa soa;
@@ -132,7 +136,7 @@ void upstream_refreshed(struct zone *z)
 	upstream_schedule(z, -2);
 }
 
-/* --- SOA rounds ------------------------------------------------------------------------------------------------ */
+/* --- SOA rounds ----------------------------------------------------------------------------------------- */
 
 static void ask_primary(struct zone *z);
 
@@ -143,18 +147,21 @@ static const struct conf_remote *primary(const struct zone *z)
 
 static void next_primary(struct zone *z, const char *why)
 {
-	log_limited(LL_WARN, "upstream", z->name, primary(z)->name, 4, "primary %s: %s", primary(z)->name, why);
+	log_limited(LL_WARN, "upstream", z->name, primary(z)->name, 4, "primary %s: %s", primary(z)->name,
+		    why);
 	if (++z->tried < z->conf->nupstream) {
 		z->primary = (z->primary + 1) % (unsigned)z->conf->nupstream;
 		ask_primary(z);
 		return;
 	}
-	zone_alarm_set(z, ALARM_UPSTREAM, "no primary gives a usable answer; last: %s: %s", primary(z)->name, why);
+	zone_alarm_set(z, ALARM_UPSTREAM, "no primary gives a usable answer; last: %s: %s", primary(z)->name,
+		       why);
 	z->primary = 0;
 	zone_event(z, EV_FAILED);
 }
 
-/* Is a serial to be taken? An order takes any; a policy that shapes versions otherwise takes the same one once more. */
+/* Is a serial to be taken? An order takes any; a policy that shapes versions otherwise takes the same one
+ * once more. */
 static bool is_newer(const struct zone *z, uint32_t serial)
 {
 	enum serial_order o;
@@ -176,7 +183,8 @@ static void judge_serial(struct zone *z, const struct soa *soa)
 		zone_event(z, EV_HELD);
 		return;
 	}
-	if (z->held && z->held_serial == soa->serial && !zone_release_holds(z, soa->serial) && !z->force_transfer) {
+	if (z->held && z->held_serial == soa->serial && !zone_release_holds(z, soa->serial) &&
+	    !z->force_transfer) {
 		zone_event(z, EV_HELD);
 	} else if (is_newer(z, soa->serial)) {
 		zone_event(z, EV_NEWER);
@@ -185,7 +193,8 @@ static void judge_serial(struct zone *z, const struct soa *soa)
 	} else {
 		char why[128];
 
-		snprintf(why, sizeof(why), "upstream went back: serial %u is not newer than %u", soa->serial, z->meta.upstream_serial);
+		snprintf(why, sizeof(why), "upstream went back: serial %u is not newer than %u", soa->serial,
+			 z->meta.upstream_serial);
 		next_primary(z, why);
 	}
 }
@@ -228,15 +237,18 @@ void upstream_check(struct zone *z)
 
 void upstream_notified(struct zone *z, bool has_serial, uint32_t serial)
 {
-	/* a hint only: what we have is not news, but it proves no primary's agreement either (it resets no clock) */
-	if (has_serial && z->have_meta && z->meta.have_upstream && serial_cmp(serial, z->meta.upstream_serial) == SERIAL_EQ)
+	/* a hint only: what we have is not news, but it proves no primary's agreement either (it resets no
+	 * clock) */
+	if (has_serial && z->have_meta && z->meta.have_upstream &&
+	    serial_cmp(serial, z->meta.upstream_serial) == SERIAL_EQ)
 		return;
 	zone_event(z, EV_CHECK);
 }
 
-/* --- transfer ---------------------------------------------------------------------------------------------------- */
+/* --- transfer ------------------------------------------------------------------------------------------- */
 
-/* Transfers that run from one primary; the list is as short as the number of primaries that are being asked. */
+/* Transfers that run from one primary; the list is as short as the number of primaries that are being
+ * asked. */
 struct primary_load { char *name; unsigned running; struct primary_load *next; };
 
 static struct primary_load *load_of(struct engine *e, const char *name)
@@ -340,7 +352,8 @@ static void queue_pass(struct engine *e)
 	}
 }
 
-/* A transfer that cannot start gives its slot back from inside the event: that is another pass, not another depth. */
+/* A transfer that cannot start gives its slot back from inside the event: that is another pass,
+ * not another depth. */
 void engine_transfer_slot(struct engine *e)
 {
 	e->slots_again = true;
@@ -383,14 +396,18 @@ static int on_rr(void *ctx, const struct rr *rr)
 	case INTAKE_DROP:
 		return 0;
 	default:
-		return t->intake.discard == IR_RECORDS_LIMIT || t->intake.discard == IR_BYTES_LIMIT ? ZS_ELIMIT : ZS_EFORMAT;
+		return t->intake.discard == IR_RECORDS_LIMIT || t->intake.discard == IR_BYTES_LIMIT
+			       ? ZS_ELIMIT
+			       : ZS_EFORMAT;
 	}
 }
 
 /* The same gigabytes are not fetched again until serial, config or an order changes. */
 static void over_limit(struct zone *z, const char *why)
 {
-	struct held h = { .set = z->transfer->have_soa, .serial = z->transfer->soa_fields.serial, .conf = held_conf(z->conf) };
+	struct held h = { .set = z->transfer->have_soa,
+			  .serial = z->transfer->soa_fields.serial,
+			  .conf = held_conf(z->conf) };
 
 	snprintf(h.reason, sizeof(h.reason), "over limits: %s", why);
 	zone_alarm_set(z, ALARM_HELD, "serial %u is held: %s", h.serial, h.reason);
@@ -400,7 +417,9 @@ static void over_limit(struct zone *z, const char *why)
 
 static void xfr_failed(struct zone *z, const struct xfrin_result *r, const struct intake *in)
 {
-	const char *why = in->discard ? intake_reason_text(in->discard) : r->text[0] ? r->text : zs_strerror(r->result);
+	const char *why = in->discard  ? intake_reason_text(in->discard)
+			  : r->text[0] ? r->text
+				       : zs_strerror(r->result);
 
 	atomic_fetch_add(&z->count.xfr_in_failed, 1);
 	atomic_fetch_add(&z->e->count.xfr[0][0][1], 1);
@@ -408,13 +427,15 @@ static void xfr_failed(struct zone *z, const struct xfrin_result *r, const struc
 		over_limit(z, why);
 		return;
 	}
-	zone_alarm_set(z, ALARM_UPSTREAM, "transfer from %s failed, nothing of it is taken: %s", primary(z)->name, why);
+	zone_alarm_set(z, ALARM_UPSTREAM, "transfer from %s failed, nothing of it is taken: %s",
+		       primary(z)->name, why);
 	z->primary = (z->primary + 1) % (unsigned)z->conf->nupstream;
 	z->primary_failed = true;
 	zone_event(z, EV_FAILED);
 }
 
-/* Primaries behind one address need not agree: what came is judged by its own serial, not by the SOA answer's. */
+/* Primaries behind one address need not agree: what came is judged by its own serial,
+ * not by the SOA answer's. */
 static void xfr_stale(struct zone *z, uint32_t serial)
 {
 	transfer_free(z->transfer);
@@ -423,8 +444,8 @@ static void xfr_stale(struct zone *z, uint32_t serial)
 		zone_event(z, EV_SAME);
 		return;
 	}
-	zone_alarm_set(z, ALARM_UPSTREAM, "transfer from %s has serial %u, not newer than %u: not taken", primary(z)->name, serial,
-		       z->meta.upstream_serial);
+	zone_alarm_set(z, ALARM_UPSTREAM, "transfer from %s has serial %u, not newer than %u: not taken",
+		       primary(z)->name, serial, z->meta.upstream_serial);
 	z->primary = (z->primary + 1) % (unsigned)z->conf->nupstream;
 	z->primary_failed = true;
 	zone_event(z, EV_FAILED);
@@ -449,8 +470,10 @@ static void on_done(void *ctx, const struct xfrin_result *r)
 	} else {
 		atomic_fetch_add(&z->count.xfr_in_ok, 1);
 		atomic_fetch_add(&z->e->count.xfr[0][0][0], 1);
-		log_msg(LL_INFO, "xfr-in", z->name, "event=received from=%s serial=%u records=%llu octets=%llu ms=%lld", t->from,
-			t->soa_fields.serial, (unsigned long long)r->records, (unsigned long long)r->octets, (long long)(r->us / 1000));
+		log_msg(LL_INFO, "xfr-in", z->name,
+			"event=received from=%s serial=%u records=%llu octets=%llu ms=%lld", t->from,
+			t->soa_fields.serial, (unsigned long long)r->records, (unsigned long long)r->octets,
+			(long long)(r->us / 1000));
 		zone_event(z, EV_RECEIVED);
 	}
 	zone_job_end(z);
@@ -473,8 +496,10 @@ static struct transfer *transfer_new(struct zone *z)
 	t->intake.max_records = z->conf->max_records;
 	t->intake.max_bytes = z->conf->max_bytes;
 	t->intake.max_rrset = z->conf->max_rrset;
-	/* what is stripped stays in the sort, beside what the limit is for; the octets of the transfer bound it, too */
-	if (extsort_new(store_dir_tmp(z->e->dir), SORT_MEMORY, z->conf->max_bytes * (mode == INTAKE_STRIP ? 2 : 1), &t->sort) != 0) {
+	/* what is stripped stays in the sort, beside what the limit is for;
+	 * the octets of the transfer bound it, too */
+	if (extsort_new(store_dir_tmp(z->e->dir), SORT_MEMORY,
+			z->conf->max_bytes * (mode == INTAKE_STRIP ? 2 : 1), &t->sort) != 0) {
 		transfer_free(t);
 		return NULL;
 	}
@@ -484,14 +509,18 @@ static struct transfer *transfer_new(struct zone *z)
 void upstream_transfer(struct zone *z)
 {
 	struct net_remote from = remote_target(z->setup, primary(z), z->check_fails % primary(z)->naddr);
-	struct xfrin_limits lim = { .connect_s = XFR_CONNECT_S, .idle_s = XFR_IDLE_S, .total_s = XFR_TOTAL_S, .max_octets = z->conf->max_bytes };
+	struct xfrin_limits lim = { .connect_s = XFR_CONNECT_S,
+				    .idle_s = XFR_IDLE_S,
+				    .total_s = XFR_TOTAL_S,
+				    .max_octets = z->conf->max_bytes };
 
 	z->transfer = transfer_new(z);
 	if (z->transfer) {
 		z->transfer->slot = z->slot;
 		z->slot = NULL;
 		net_addr_text(&from.addr, z->transfer->from);
-		z->transfer->xfr = xfrin_start(z->e->ev, z->e->workers, z->e->home, &from, z->wire, NULL, 0, &lim, &xfr_ops, z->transfer);
+		z->transfer->xfr = xfrin_start(z->e->ev, z->e->workers, z->e->home, &from, z->wire, NULL, 0,
+					       &lim, &xfr_ops, z->transfer);
 	}
 	if (!z->transfer || !z->transfer->xfr) {
 		slot_give(z->e, z->transfer ? &z->transfer->slot : &z->slot);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The table of verbs. Names that INTERFACES reserves for later work answer an error that says so. */
+/* The table of verbs. Names that are reserved for later work answer an error that says so. */
 #include <string.h>
 #include "verbs.h"
 
@@ -43,5 +43,6 @@ const struct verb *verb_find(const char *name)
 
 void verb_not_yet(struct ctl *c)
 {
-	ctl_fail(c, "not-yet", "the name is reserved; `zonesealctl -h` lists what this version can do", "this verb does not exist yet");
+	ctl_fail(c, "not-yet", "the name is reserved; `zonesealctl -h` lists what this version can do",
+		 "this verb does not exist yet");
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What a verb sees of its request (struct ctl), and the table of verbs. A verb answers at once, later (it holds the ctl
- * and answers from a callback), or as a stream: its pump is called whenever the client has room for one more frame. All on
- * the loop. A client that went away makes every answer a no-op.
+ * What a verb sees of its request (struct ctl), and the table of verbs. A verb answers at once, later (it
+ * holds the ctl and answers from a callback), or as a stream: its pump is called whenever the client has room
+ * for one more frame. All on the loop. A client that went away makes every answer a no-op.
  */
 #ifndef ZONESEAL_SRC_APP_VERBS_H
 #define ZONESEAL_SRC_APP_VERBS_H
@@ -30,12 +30,13 @@ void ctl_data(struct ctl *c, json_t *data);            /* steals; one data frame
 void ctl_frame(struct ctl *c, uint8_t *frame, size_t len); /* takes a frame of ctl_encode() */
 void ctl_end(struct ctl *c, int exit_code);            /* the request is done */
 /* The request is done, without success. hint may be NULL. */
-void ctl_fail(struct ctl *c, const char *code, const char *hint, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void ctl_fail(struct ctl *c, const char *code, const char *hint, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 
 /*
- * Streams. The pump sends at most one frame a call. PUMP_WAIT: not called again before ctl_resume(). PUMP_END: it has ended
- * the request. free comes exactly once, when the request is over or the client is gone: CAVEAT, from within ctl_end() and
- * ctl_fail(), so that a pump touches its arg no more after them.
+ * Streams. The pump sends at most one frame a call. PUMP_WAIT: not called again before ctl_resume().
+ * PUMP_END: it has ended the request. free comes exactly once, when the request is over or the client is
+ * gone: CAVEAT, from within ctl_end() and ctl_fail(), so that a pump touches its arg no more after them.
  */
 enum pump { PUMP_MORE, PUMP_WAIT, PUMP_END };
 void ctl_pump(struct ctl *c, enum pump (*pump)(struct ctl *, void *), void (*free_arg)(void *), void *arg);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * `check`: one line for a monitoring plugin, worst things first. Critical: what will make or makes answers bogus or absent.
- * Warning: what an operator has to look at while the last good version is served. Loop only.
+ * `check`: one line for a monitoring plugin, worst things first. Critical: what will make or makes answers
+ * bogus or absent. Warning: what an operator has to look at while the last good version is served. Loop only.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +33,8 @@ static enum health worse(enum health a, enum health b)
 	return a > b ? a : b;
 }
 
-/* A signature should have been replaced when `refresh` was left: half of that gone is a warning, three quarters critical. */
+/* A signature should have been replaced when `refresh` was left: half of that gone is a warning,
+ * three quarters critical. */
 static enum health of_runway(const struct zone *z, int64_t left)
 {
 	int64_t refresh = z->conf->policy->refresh;
@@ -109,9 +110,10 @@ void verb_check(struct ctl *c)
 	h = t.n[HEALTH_CRITICAL] ? HEALTH_CRITICAL : t.n[HEALTH_WARNING] ? HEALTH_WARNING : HEALTH_OK;
 	if (t.zones == 0 && json_array_size(json_object_get(ctl_args(c), "zones")) > 0)
 		h = HEALTH_UNKNOWN;
-	perf = json_pack("{s:I, s:I, s:I, s:o}", "zones", (json_int_t)t.zones, "critical", (json_int_t)t.n[HEALTH_CRITICAL], "warning",
-			 (json_int_t)t.n[HEALTH_WARNING], "runway", t.runway == INT64_MAX ? json_null() : json_integer(t.runway));
-	ctl_data(c, json_pack("{s:s, s:i, s:o, s:o, s:o}", "status", word[h], "code", (int)h, "critical", ctl_text(t.text[1]), "warning",
-			      ctl_text(t.text[0]), "perf", perf));
+	perf = json_pack("{s:I, s:I, s:I, s:o}", "zones", (json_int_t)t.zones, "critical",
+			 (json_int_t)t.n[HEALTH_CRITICAL], "warning", (json_int_t)t.n[HEALTH_WARNING],
+			 "runway", t.runway == INT64_MAX ? json_null() : json_integer(t.runway));
+	ctl_data(c, json_pack("{s:s, s:i, s:o, s:o, s:o}", "status", word[h], "code", (int)h, "critical",
+			      ctl_text(t.text[1]), "warning", ctl_text(t.text[0]), "perf", perf));
 	ctl_end(c, (int)h);
 }

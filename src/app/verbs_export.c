@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * `zone export`: the published version as a master file (RFC 1035 5), one record a line, SOA first, signatures behind their
- * RRset, the chain last. A worker makes one chunk, the loop hands it on, and only when the client has taken most of what
- * waits is the next one made: never more than two chunks in memory, and the position is the iterator's. The reference to
- * the published version keeps the snapshot; one that grows too old ends the export, because it pins pages of the store.
+ * `zone export`: the published version as a master file (RFC 1035 5), one record a line, SOA first,
+ * signatures behind their RRset, the chain last. A worker makes one chunk, the loop hands it on, and only
+ * when the client has taken most of what waits is the next one made: never more than two chunks in memory,
+ * and the position is the iterator's. The reference to the published version keeps the snapshot; one that
+ * grows too old ends the export, because it pins pages of the store.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,9 +49,10 @@ static void export_free(struct export *x)
 	free(x);
 }
 
-/* --- worker -------------------------------------------------------------------------------------------------------- */
+/* --- worker --------------------------------------------------------------------------------------------- */
 
-static void write_line(struct export *x, const uint8_t *owner, uint32_t ttl, uint16_t type, const uint8_t *rdata, uint16_t len)
+static void write_line(struct export *x, const uint8_t *owner, uint32_t ttl, uint16_t type,
+		       const uint8_t *rdata, uint16_t len)
 {
 	char name[NAME_MAX_TEXT], type_text[RR_TYPE_TEXT], head[NAME_MAX_TEXT + 64];
 	int n = rdata_text(type, rdata, len, x->line, RDATA_TEXT_MAX), h;
@@ -59,14 +61,16 @@ static void write_line(struct export *x, const uint8_t *owner, uint32_t ttl, uin
 		x->err = n;
 		return;
 	}
-	h = snprintf(head, sizeof(head), "%s\t%u\tIN\t%s\t", name_to_text(owner, name), ttl, rr_type_text(type, type_text));
+	h = snprintf(head, sizeof(head), "%s\t%u\tIN\t%s\t", name_to_text(owner, name), ttl,
+		     rr_type_text(type, type_text));
 	wr_bytes(&x->text, head, (size_t)h);
 	wr_bytes(&x->text, x->line, (size_t)n);
 	wr_u8(&x->text, '\n');
 }
 
 /* Owner of an item of either table by its key. */
-static int owner_of(const struct export *x, const struct kv_item *it, uint8_t owner[static NAME_MAX_WIRE], uint16_t *type)
+static int owner_of(const struct export *x, const struct kv_item *it, uint8_t owner[static NAME_MAX_WIRE],
+		    uint16_t *type)
 {
 	const uint8_t *okey = it->key + 2;
 	size_t n = it->klen - 2, len, zone_len = name_len(x->apex);
@@ -191,7 +195,7 @@ static void dispose_run(void *arg)
 	mailbox_post(z->e->home, disposed, z);
 }
 
-/* --- loop ------------------------------------------------------------------------------------------------------------ */
+/* --- loop ----------------------------------------------------------------------------------------------- */
 
 /* The last reference to a snapshot may close files: that is a worker's work. Ends the zone's job. */
 static void export_dispose(struct export *x)
@@ -256,7 +260,8 @@ static enum pump export_pump(struct ctl *c, void *arg)
 		return PUMP_END;
 	}
 	if (mono_diff(clk_mono(), x->give_up) > 0 || x->zone->closing) {
-		ctl_fail(c, "too-slow", "the snapshot behind an export is given up after `server: snapshot: age`",
+		ctl_fail(c, "too-slow",
+			 "the snapshot behind an export is given up after `server: snapshot: age`",
 			 "the export ends here, incomplete: its snapshot became too old");
 		return PUMP_END;
 	}
@@ -282,7 +287,8 @@ void verb_zone_export(struct ctl *c)
 	if (!z)
 		return;
 	if (!z->net.pub) {
-		ctl_fail(c, "no-version", "`zonesealctl zone status` says what it waits for", "zone %s has no published version", z->name);
+		ctl_fail(c, "no-version", "`zonesealctl zone status` says what it waits for",
+			 "zone %s has no published version", z->name);
 		return;
 	}
 	x = calloc(1, sizeof(*x));

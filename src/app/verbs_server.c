@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Verbs on the whole daemon. What only the parent can do (reload, key store tests, stop) is asked of it, and the request is
- * held until its answer comes. Loop only.
+ * Verbs on the whole daemon. What only the parent can do (reload, key store tests, stop) is asked of it, and
+ * the request is held until its answer comes. Loop only.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +21,7 @@ void verb_status(struct ctl *c)
 	ctl_end(c, CTL_DONE);
 }
 
-/* --- key stores ----------------------------------------------------------------------------------------------- */
+/* --- key stores ----------------------------------------------------------------------------------------- */
 
 void verb_hsm_status(struct ctl *c)
 {
@@ -46,11 +46,13 @@ static void hsm_answer(void *ctx, int result, const uint8_t *data, size_t len)
 	if (result) {
 		json_t *text = parent_text(data, len);
 
-		ctl_fail(c, "keystore", "`zonesealctl hsm status` shows its state", "key store %.100s: %.1500s", name,
+		ctl_fail(c, "keystore", "`zonesealctl hsm status` shows its state",
+			 "key store %.100s: %.1500s", name,
 			 json_string_length(text) ? json_string_value(text) : zs_strerror(result));
 		json_decref(text);
 	} else {
-		ctl_data(c, json_pack("{s:s, s:b, s:o}", "keystore", name, "ok", 1, "message", parent_text(data, len)));
+		ctl_data(c, json_pack("{s:s, s:b, s:o}", "keystore", name, "ok", 1, "message",
+				      parent_text(data, len)));
 		ctl_end(c, CTL_DONE);
 	}
 	ctl_drop(c);
@@ -62,8 +64,9 @@ static void hsm_ask(struct ctl *c, uint8_t type)
 	const char *name = ctl_arg_text(c, "keystore");
 
 	if (!name || !conf_keystore(e->setup->conf, name)) {
-		ctl_fail(c, name ? "no-such-keystore" : "bad-args", "`zonesealctl hsm status` lists the key stores", "key store %.100s is not configured",
-			 name ? name : "(none named)");
+		ctl_fail(c, name ? "no-such-keystore" : "bad-args",
+			 "`zonesealctl hsm status` lists the key stores",
+			 "key store %.100s is not configured", name ? name : "(none named)");
 		return;
 	}
 	ctl_hold(c);
@@ -83,7 +86,7 @@ void verb_hsm_retry(struct ctl *c)
 	hsm_ask(c, IPC_HSM_RETRY);
 }
 
-/* --- config ------------------------------------------------------------------------------------------------------ */
+/* --- config --------------------------------------------------------------------------------------------- */
 
 struct dump { struct ctl *ctl; struct setup *setup; struct engine *e; char *text; int err; };
 
@@ -152,7 +155,7 @@ void verb_conf_reload(struct ctl *c)
 	}
 }
 
-/* --- log, stop --------------------------------------------------------------------------------------------------- */
+/* --- log, stop ------------------------------------------------------------------------------------------ */
 
 void verb_log_level(struct ctl *c)
 {

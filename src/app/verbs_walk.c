@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Verbs over zones: names and patterns of the request, one row for each zone that fits, in frames of bounded size. Between
- * two frames zones may come and go: the walk goes on behind the last name it saw, never at a position. Exact names are
- * looked up, so that asking for one zone costs the same with 100,000 of them. Loop only.
+ * Verbs over zones: names and patterns of the request, one row for each zone that fits, in frames of bounded
+ * size. Between two frames zones may come and go: the walk goes on behind the last name it saw, never at a
+ * position. Exact names are looked up, so that asking for one zone costs the same with 100,000 of them. Loop
+ * only.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -108,16 +109,17 @@ static json_t *misses(struct zwalk *w)
 	json_t *list = json_array(), *name;
 	size_t i;
 
-	json_array_foreach(w->names, i, name)
-		if (!w->hit[i] && json_array_size(list) < 1000)
-			json_array_append_new(list, json_pack("{s:O, s:s}", "zone", name, "message", "no such zone is configured"));
+	json_array_foreach(w->names, i, name) if (!w->hit[i] && json_array_size(list) < 1000)
+		json_array_append_new(list, json_pack("{s:O, s:s}", "zone", name, "message",
+						      "no such zone is configured"));
 	return list;
 }
 
 static enum pump walk_end(struct ctl *c, struct zwalk *w)
 {
 	json_t *none = misses(w);
-	bool failed = w->bad || json_array_size(none) > 0, some = w->good || (w->bad && w->spec->bad_is_partly);
+	bool failed = w->bad || json_array_size(none) > 0,
+	     some = w->good || (w->bad && w->spec->bad_is_partly);
 
 	if (json_array_size(none) > 0)
 		ctl_data(c, json_pack("{s:o}", "errors", none));
@@ -226,11 +228,12 @@ struct zone *verb_one_zone(struct ctl *c)
 	}
 	z = by_name(ctl_engine(c), name);
 	if (!z)
-		ctl_fail(c, "no-such-zone", "`zonesealctl zone list` shows what is configured", "zone %.300s is not configured", name);
+		ctl_fail(c, "no-such-zone", "`zonesealctl zone list` shows what is configured",
+			 "zone %.300s is not configured", name);
 	return z;
 }
 
-/* --- text -------------------------------------------------------------------------------------------------------- */
+/* --- text ----------------------------------------------------------------------------------------------- */
 
 struct text { char *all; size_t len, at; };
 

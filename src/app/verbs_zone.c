@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Verbs on zones that answer from memory, and the orders: refresh, retransfer, release. An order sets what the state table
- * looks at and raises EV_CHECK; it answers when it is accepted, and `--wait` of zonesealctl watches the zone. Loop only.
+ * Verbs on zones that answer from memory, and the orders: refresh, retransfer, release. An order sets what
+ * the state table looks at and raises EV_CHECK; it answers when it is accepted, and `--wait` of zonesealctl
+ * watches the zone. Loop only.
  */
 #include <string.h>
 #include "base/err.h"
@@ -12,7 +13,7 @@
 #include "verbs.h"
 #include "zone.h"
 
-/* --- reading ------------------------------------------------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------------------------------------- */
 
 static json_t *row_list(struct zone *z, json_t *args, bool *bad)
 {
@@ -23,7 +24,9 @@ static json_t *row_list(struct zone *z, json_t *args, bool *bad)
 
 void verb_zone_list(struct ctl *c)
 {
-	static const struct walk_spec spec = { .key = "zones", .rows = 500, .all_default = true, .row = row_list };
+	static const struct walk_spec spec = {
+		.key = "zones", .rows = 500, .all_default = true, .row = row_list
+	};
 
 	verb_walk(c, &spec);
 }
@@ -51,12 +54,14 @@ static json_t *row_keys(struct zone *z, json_t *args, bool *bad)
 
 void verb_key_list(struct ctl *c)
 {
-	static const struct walk_spec spec = { .key = "zones", .rows = 100, .all_default = true, .row = row_keys };
+	static const struct walk_spec spec = {
+		.key = "zones", .rows = 100, .all_default = true, .row = row_keys
+	};
 
 	verb_walk(c, &spec);
 }
 
-/* --- DS ------------------------------------------------------------------------------------------------------------ */
+/* --- DS ------------------------------------------------------------------------------------------------- */
 
 static const uint8_t ds_digests[] = { 2, 4 }; /* SHA-256, SHA-384: RFC 8624 3.3 */
 
@@ -72,8 +77,8 @@ static json_t *ds_row(const struct zone *z, const struct zone_key *k, uint8_t di
 		return NULL;
 	text_hex(hex, rdata + 4, (size_t)len - 4);
 	n = rdata_text(T_DS, rdata, (uint16_t)len, text, sizeof(text));
-	row = json_pack("{s:i, s:i, s:i, s:s, s:s}", "tag", (int)k->tag, "algorithm", (int)k->algorithm, "digest_type", (int)digest, "digest",
-			hex, "state", key_state_text(k->state));
+	row = json_pack("{s:i, s:i, s:i, s:s, s:s}", "tag", (int)k->tag, "algorithm", (int)k->algorithm,
+			"digest_type", (int)digest, "digest", hex, "state", key_state_text(k->state));
 	if (n > 0)
 		json_object_set_new(row, "record", json_sprintf("%s IN DS %.*s", z->name, n, text));
 	return row;
@@ -100,8 +105,10 @@ static json_t *row_ds(struct zone *z, json_t *args, bool *bad)
 			if ((row = ds_row(z, &z->keys.key[i], ds_digests[d])) != NULL)
 				json_array_append_new(list, row);
 	if (json_array_size(list) == 0)
-		warning = zone_is_signed_policy(z) ? "the zone has no key yet" : "the zone's policy does not sign";
-	o = json_pack("{s:s, s:o, s:o}", "zone", z->name, "not_before", report_time(zone_ds_not_before(z)), "ds", list);
+		warning = zone_is_signed_policy(z) ? "the zone has no key yet"
+						   : "the zone's policy does not sign";
+	o = json_pack("{s:s, s:o, s:o}", "zone", z->name, "not_before", report_time(zone_ds_not_before(z)),
+		      "ds", list);
 	if (warning)
 		json_object_set_new(o, "warning", json_string(warning));
 	json_object_set_new(o, "ready", json_boolean(!warning));
@@ -111,16 +118,19 @@ static json_t *row_ds(struct zone *z, json_t *args, bool *bad)
 
 void verb_zone_ds(struct ctl *c)
 {
-	static const struct walk_spec spec = { .key = "zones", .rows = 100, .row = row_ds, .bad_is_partly = true };
+	static const struct walk_spec spec = {
+		.key = "zones", .rows = 100, .row = row_ds, .bad_is_partly = true
+	};
 
 	verb_walk(c, &spec);
 }
 
-/* --- orders -------------------------------------------------------------------------------------------------------- */
+/* --- orders --------------------------------------------------------------------------------------------- */
 
 static json_t *order_row(const struct zone *z, const char *refused, const char *done)
 {
-	return json_pack("{s:s, s:b, s:s}", "zone", z->name, "accepted", refused == NULL, "message", refused ? refused : done);
+	return json_pack("{s:s, s:b, s:s}", "zone", z->name, "accepted", refused == NULL, "message",
+			 refused ? refused : done);
 }
 
 /* NULL, or why an order on this zone leads nowhere now. */
@@ -159,7 +169,8 @@ static json_t *row_retransfer(struct zone *z, json_t *args, bool *bad)
 		z->force_transfer = true;
 		zone_event(z, EV_CHECK);
 	}
-	return order_row(z, no, later ? "the transfer follows what is under way" : "the whole zone is transferred");
+	return order_row(z, no,
+			 later ? "the transfer follows what is under way" : "the whole zone is transferred");
 }
 
 void verb_zone_retransfer(struct ctl *c)
@@ -169,7 +180,8 @@ void verb_zone_retransfer(struct ctl *c)
 	verb_walk(c, &spec);
 }
 
-/* RULES 5: the next input at that serial or newer, once, within an hour. In GUARD it is the publication that is ordered. */
+/* The next input at that serial or newer, once, within an hour.
+ * In GUARD it is the publication that is ordered. */
 static void release(struct zone *z, json_t *serial)
 {
 	engine_clock_accept(z->e);
@@ -179,7 +191,8 @@ static void release(struct zone *z, json_t *serial)
 	z->release_serial = (uint32_t)json_integer_value(serial);
 	z->released_at = clk_wall();
 	z->held = false;
-	log_msg(LL_NOTICE, "zone", z->name, "event=released%s%.0u", serial ? " from a serial on" : "", z->release_serial);
+	log_msg(LL_NOTICE, "zone", z->name, "event=released%s%.0u", serial ? " from a serial on" : "",
+		z->release_serial);
 	if (z->state == ZONE_GUARD) {
 		z->publish_ordered = true;
 		build_publish_try(z);
@@ -190,7 +203,9 @@ static void release(struct zone *z, json_t *serial)
 
 static json_t *row_release(struct zone *z, json_t *args, bool *bad)
 {
-	const char *no = not_ready(z), *done = z->state == ZONE_GUARD ? "publication is ordered" : "the next input is taken, for an hour";
+	const char *no = not_ready(z), *done = z->state == ZONE_GUARD
+						       ? "publication is ordered"
+						       : "the next input is taken, for an hour";
 
 	*bad = no != NULL;
 	if (!no)
@@ -203,7 +218,8 @@ void verb_zone_release(struct ctl *c)
 	static const struct walk_spec spec = { .key = "results", .rows = 500, .row = row_release };
 	json_t *serial = json_object_get(ctl_args(c), "serial");
 
-	if (serial && (!json_is_integer(serial) || json_integer_value(serial) < 0 || json_integer_value(serial) > UINT32_MAX))
+	if (serial && (!json_is_integer(serial) || json_integer_value(serial) < 0 ||
+		       json_integer_value(serial) > UINT32_MAX))
 		ctl_fail(c, "bad-args", NULL, "the serial is no number of 0 to 4294967295");
 	else
 		verb_walk(c, &spec);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A version on top of the live one: what is due is read from the expiry index, signed, checked by the gate and committed in
- * one short transaction. The recipe for refreshes; changes of content join it when transfers become differences.
+ * A version on top of the live one: what is due is read from the expiry index, signed, checked by the gate
+ * and committed in one short transaction. The recipe for refreshes; changes of content join it when transfers
+ * become differences.
  *
  *   start (loop) -> collect (worker) -> vault -> assemble, gate, commit (worker) -> publish (loop)
  */
@@ -61,12 +62,14 @@ static void version_timer(void *arg)
 	version_start(arg);
 }
 
-/* Signatures are replaced when their remaining life falls below refresh; every signed zone has a next time. */
+/* Signatures are replaced when their remaining life falls below refresh;
+ * every signed zone has a next time. */
 void version_schedule(struct zone *z)
 {
 	int64_t due;
 
-	if (z->state == ZONE_CLOSED || z->quarantined || z->version_job || !z->have_meta || !z->meta.is_signed)
+	if (z->state == ZONE_CLOSED || z->quarantined || z->version_job || !z->have_meta ||
+	    !z->meta.is_signed)
 		return;
 	due = z->earliest_expiry - z->conf->policy->refresh - clk_wall().s;
 	if (z->sign_fails) {
@@ -76,10 +79,11 @@ void version_schedule(struct zone *z)
 		due = due > wait ? due : wait;
 	}
 	/* looked at once an hour at least: the wall clock may step */
-	timer_set(z->e->timers, &z->sign_timer, MONO_S(due < 0 ? 0 : due > 3600 ? 3600 : due), version_timer, z);
+	timer_set(z->e->timers, &z->sign_timer, MONO_S(due < 0 ? 0 : due > 3600 ? 3600 : due), version_timer,
+		  z);
 }
 
-/* --- collect ----------------------------------------------------------------------------------------------------- */
+/* --- collect -------------------------------------------------------------------------------------------- */
 
 static int load(struct version_job *j, struct kv *kv, const uint8_t *key, size_t klen, struct rrset *set)
 {
@@ -96,7 +100,8 @@ static int load(struct version_job *j, struct kv *kv, const uint8_t *key, size_t
 	if (!copy)
 		return ZS_ENOMEM;
 	if (key[0] == TAB_RECORDS) {
-		if ((err = key_record_split(key, klen, &okey, &olen, &type)) || (err = name_from_okey(okey, olen, owner, &nlen)))
+		if ((err = key_record_split(key, klen, &okey, &olen, &type)) ||
+		    (err = name_from_okey(okey, olen, owner, &nlen)))
 			return err;
 	} else if (key[1] == 0) {
 		type = T_NSEC;
@@ -117,10 +122,11 @@ static int add_due(struct version_job *j, struct kv *kv, const uint8_t *key, siz
 
 	if (!err && old.type == T_SOA)
 		return 0; /* signed anyway, with its new serial */
-	return err ? err : signing_add(j->group, key, klen, &old, &old, true, j->pol.refresh + j->pol.refresh / 10);
+	return err ? err
+		   : signing_add(j->group, key, klen, &old, &old, true, j->pol.refresh + j->pol.refresh / 10);
 }
 
-/* What falls due within the next refresh/10 goes along when anything is due at all (RULES 2). */
+/* What falls due within the next refresh/10 goes along when anything is due at all: fewer versions. */
 static int collect_due(struct version_job *j, struct kv *kv, struct kv *reader)
 {
 	int64_t due = j->now.s + j->pol.refresh, along = due + j->pol.refresh / 10;
@@ -131,7 +137,8 @@ static int collect_due(struct version_job *j, struct kv *kv, struct kv *reader)
 	for (err = kv_seek(kv, key, key_expiry(key, 0, 0), &it); !err; err = kv_next(kv, &it)) {
 		if (it.klen != 17 || it.key[0] != TAB_EXPIRY || it.vlen < 5)
 			break;
-		if ((int64_t)be64(it.key + 1) > (j->group->items ? along : due) || j->group->items >= VERSION_SETS_MAX)
+		if ((int64_t)be64(it.key + 1) > (j->group->items ? along : due) ||
+		    j->group->items >= VERSION_SETS_MAX)
 			break;
 		if ((err = add_due(j, reader, it.val + 5, it.vlen - 5)))
 			return err;
@@ -169,7 +176,8 @@ static void sent(struct signing *g, void *arg)
 
 static int submit(struct version_job *j)
 {
-	atomic_store(&j->submitted, true); /* from here on a cancel finds the batch, or the mark is seen before */
+	/* from here on a cancel finds the batch, or the mark is seen before */
+	atomic_store(&j->submitted, true);
 	return signing_submit(j->group, j->vault, SIGN_ROUTINE, sent, j);
 }
 
@@ -213,7 +221,7 @@ static void collect(void *arg)
 	mailbox_post(j->e->home, version_sent, j);
 }
 
-/* --- commit -------------------------------------------------------------------------------------------------------- */
+/* --- commit --------------------------------------------------------------------------------------------- */
 
 struct change_iter { struct view *view; void *pos; };
 
@@ -278,7 +286,7 @@ static int write_all(struct version_job *j)
 	return err;
 }
 
-/* Text first, then the commit: nothing above the ceiling is ever published (DESIGN 3). */
+/* Text first, then the commit: nothing above the ceiling is ever published (ARCHITECTURE "Key state"). */
 static int raise_ceiling(struct version_job *j)
 {
 	if (j->keys.have_ceiling && serial_cmp(j->serial, j->keys.serial_ceiling) != SERIAL_GT)
@@ -313,7 +321,7 @@ static void commit(void *arg)
 	mailbox_post(j->e->home, version_done, j);
 }
 
-/* --- on the loop ------------------------------------------------------------------------------------------------ */
+/* --- on the loop ---------------------------------------------------------------------------------------- */
 
 static void version_end(struct version_job *j, bool ok)
 {
@@ -339,14 +347,17 @@ static void version_failed(struct version_job *j)
 
 		gating_report(z, j->gate);
 		gating_describe(j->gate, text, sizeof(text));
-		zone_alarm_set(z, ALARM_VETO, "refresh vetoed by the gate, the last good version stays: %s", text);
+		zone_alarm_set(z, ALARM_VETO, "refresh vetoed by the gate, the last good version stays: %s",
+			       text);
 	} else if (j->err == ZS_EBADSIG) {
 		gating_bad_signature(z);
 	} else if (j->err != ZS_ESTALE && j->err != ZS_ECANCEL) {
 		bool disk = j->err == ZS_EIO || j->err == ZS_ENOSPC || j->err == ZS_ECRC;
 
-		zone_alarm_set(z, disk ? ALARM_STORE : ALARM_SIGNING, "signatures cannot be refreshed: %s", zs_strerror(j->err));
-		if (j->err == ZS_EIO || j->err == ZS_ECRC) { /* this generation takes no commit any more: the next one is built */
+		zone_alarm_set(z, disk ? ALARM_STORE : ALARM_SIGNING, "signatures cannot be refreshed: %s",
+			       zs_strerror(j->err));
+		/* this generation takes no commit any more: the next one is built */
+		if (j->err == ZS_EIO || j->err == ZS_ECRC) {
 			z->rebuild = true;
 			upstream_schedule(z, 0);
 		}
@@ -378,7 +389,8 @@ static void version_done(void *arg)
 	zone_alarm_clear(z, ALARM_STORE);
 	if (z->state != ZONE_CLOSED) {
 		publish_swap(z, j->pub, &j->meta, j->earliest);
-		log_msg(LL_NOTICE, "zone", z->name, "event=refreshed serial=%u rrsets=%zu signatures=%zu", j->serial, j->group->items, j->group->nreq);
+		log_msg(LL_NOTICE, "zone", z->name, "event=refreshed serial=%u rrsets=%zu signatures=%zu",
+			j->serial, j->group->items, j->group->nreq);
 	} else {
 		pub_unref(j->pub);
 	}
@@ -475,7 +487,8 @@ void version_start(struct zone *z)
 	}
 }
 
-/* Comes again until the job is back: between the mark and the submission there is a moment in which neither is seen. */
+/* Comes again until the job is back: between the mark and the submission there is a moment in which neither
+ * is seen. */
 static void cancel_timer(void *arg)
 {
 	version_cancel(arg);
@@ -493,7 +506,7 @@ void version_cancel(struct zone *z)
 	timer_set(z->e->timers, &z->retry_timer, MONO_MS(50), cancel_timer, z);
 }
 
-/* --- the time of the last good check -------------------------------------------------------------------------- */
+/* --- the time of the last good check -------------------------------------------------------------------- */
 
 struct checked_job { struct zone *zone; struct store *store; struct zmeta meta; int64_t checked; };
 
@@ -534,7 +547,8 @@ static void checked_run(void *arg)
 	view_free(v);
 	snap_unref(snap);
 	if (err)
-		log_limited(LL_WARN, "store", j->zone->name, "checked", 2, "time of the last check is not stored: %s", zs_strerror(err));
+		log_limited(LL_WARN, "store", j->zone->name, "checked", 2,
+			    "time of the last check is not stored: %s", zs_strerror(err));
 	mailbox_post(j->zone->e->home, checked_done, j);
 }
 
@@ -542,7 +556,8 @@ void version_note_checked(struct zone *z)
 {
 	struct checked_job *j;
 
-	if (!z->have_meta || !z->store || z->committing || z->meta.upstream_checked <= z->stored_checked || z->build)
+	if (!z->have_meta || !z->store || z->committing || z->meta.upstream_checked <= z->stored_checked ||
+	    z->build)
 		return;
 	j = calloc(1, sizeof(*j));
 	if (!j)

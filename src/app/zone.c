@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The state table of a zone. One setter changes the state and logs old state, event and new state; what has to be done on
- * a transition is named in the table and done after the new state holds, so an action may raise the next event itself.
+ * The state table of a zone. One setter changes the state and logs old state, event and new state; what has
+ * to be done on a transition is named in the table and done after the new state holds, so an action may raise
+ * the next event itself.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,6 +17,8 @@
 #include "zone.h"
 
 #define RELEASE_VALID_S 3600
+#define LOCAL_RETRY_S 5
+#define LOCAL_RETRY_STEPS 7 /* 5 s doubling to 320 s */
 
 static const char *const state_names[] = {
 #define X(name, text) text,
@@ -48,7 +51,7 @@ bool zone_is_signed_policy(const struct zone *z)
 	return !z->conf->policy->unsigned_zone;
 }
 
-/* --- alarms ------------------------------------------------------------------------------------------------ */
+/* --- alarms --------------------------------------------------------------------------------------------- */
 
 void zone_alarm_set(struct zone *z, enum zone_alarm a, const char *fmt, ...)
 {
@@ -75,9 +78,10 @@ void zone_alarm_clear(struct zone *z, enum zone_alarm a)
 	z->alarm_text[a][0] = 0;
 }
 
-/* --- actions of the table -------------------------------------------------------------------------------- */
+/* --- actions of the table ------------------------------------------------------------------------------- */
 
-/* A policy that shapes a version otherwise than the stored one: upstream is taken anew for it, whatever its serial. */
+/* A policy that shapes a version otherwise than the stored one: upstream is taken anew for it,
+ * whatever its serial. */
 void zone_compare_policy(struct zone *z)
 {
 	char want[sizeof(z->meta.content_policy)];
@@ -87,7 +91,8 @@ void zone_compare_policy(struct zone *z)
 		z->rebuild = true;
 }
 
-/* The store is read: what is stored is served already. Now upstream, secondaries and signatures get their turn. */
+/* The store is read: what is stored is served already.
+ * Now upstream, secondaries and signatures get their turn. */
 static void act_opened(struct zone *z)
 {
 	z->opening = false;
@@ -103,8 +108,15 @@ static void act_failed(struct zone *z)
 {
 	transfer_free(z->transfer);
 	z->transfer = NULL;
-	z->check_fails++;
 	z->round_done = true;
+	if (z->local_trouble) { /* key store or disk: upstream's SOA retry has nothing to say about them */
+		z->local_trouble = false;
+		if (z->local_fails < LOCAL_RETRY_STEPS)
+			z->local_fails++;
+		upstream_schedule(z, LOCAL_RETRY_S << (z->local_fails - 1));
+		return;
+	}
+	z->check_fails++;
 	upstream_schedule(z, -1);
 }
 
@@ -132,6 +144,7 @@ static void act_published(struct zone *z)
 	zone_alarm_clear(z, ALARM_HELD);
 	zone_alarm_clear(z, ALARM_VETO);
 	zone_alarm_clear(z, ALARM_STORE);
+	z->local_fails = 0;
 	z->round_done = true;
 	zone_alarm_clear(z, ALARM_UPSTREAM);
 	zone_compare_policy(z);
@@ -161,7 +174,7 @@ static void act_check_later(struct zone *z)
 	z->check_again = true;
 }
 
-/* --- the table -------------------------------------------------------------------------------------------- */
+/* --- the table ------------------------------------------------------------------------------------------ */
 
 struct transition { unsigned char used; unsigned char next; void (*act)(struct zone *z); };
 #define GO(state, fn) { 1, ZONE_##state, fn }
@@ -194,13 +207,15 @@ void zone_event(struct zone *z, enum zone_event ev)
 	enum zone_state old = z->state;
 
 	if (!t->used) {
-		log_msg(LL_DEBUG, "zone", z->name, "state=%s event=%s ignored", state_names[old], event_names[ev]);
+		log_msg(LL_DEBUG, "zone", z->name, "state=%s event=%s ignored", state_names[old],
+			event_names[ev]);
 		return;
 	}
 	if (t->next != old) {
 		z->state = (enum zone_state)t->next;
 		z->state_since = clk_wall();
-		log_msg(LL_DEBUG, "zone", z->name, "state=%s event=%s new=%s", state_names[old], event_names[ev], state_names[t->next]);
+		log_msg(LL_DEBUG, "zone", z->name, "state=%s event=%s new=%s", state_names[old],
+			event_names[ev], state_names[t->next]);
 	}
 	if (t->act)
 		t->act(z);
@@ -210,7 +225,7 @@ void zone_event(struct zone *z, enum zone_event ev)
 	}
 }
 
-/* --- life ----------------------------------------------------------------------------------------------------- */
+/* --- life ----------------------------------------------------------------------------------------------- */
 
 static void zone_free(struct zone *z)
 {
@@ -239,7 +254,8 @@ bool zone_release_holds(const struct zone *z, uint32_t serial)
 {
 	enum serial_order o = z->release_any ? SERIAL_EQ : serial_cmp(serial, z->release_serial);
 
-	return z->released && clk_wall().s - z->released_at.s <= RELEASE_VALID_S && (o == SERIAL_EQ || o == SERIAL_GT);
+	return z->released && clk_wall().s - z->released_at.s <= RELEASE_VALID_S &&
+	       (o == SERIAL_EQ || o == SERIAL_GT);
 }
 
 struct dispose { struct zone *zone; void (*fn)(void *); void *arg; };
@@ -331,8 +347,9 @@ struct zone *zone_new(struct engine *e, struct setup *s, const struct conf_zone 
 	zone_take_conf(z, s, c);
 	z->quarantined = in_quarantine(e, z->wire);
 	if (z->quarantined)
-		zone_alarm_set(z, ALARM_STORE, "quarantined: work for this zone brought the engine down twice within an hour; it is served as stored "
-			       "until a new upstream serial or `zone release`");
+		zone_alarm_set(z, ALARM_STORE,
+			       "quarantined: work for this zone brought the engine down twice within an "
+			       "hour; it is served as stored until a new upstream serial or `zone release`");
 	return z;
 }
 
@@ -342,7 +359,8 @@ void zone_start(struct zone *z)
 	zone_open_start(z);
 }
 
-/* A policy that signs differently than what is stored is zone-sized work: upstream is transferred anew for it. */
+/* A policy that signs differently than what is stored is zone-sized work:
+ * upstream is transferred anew for it. */
 void zone_reconf(struct zone *z, struct setup *s, const struct conf_zone *c)
 {
 	upstream_cancel(z);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A zone in the engine. The struct belongs to the loop; workers get constant inputs and answer through the mailbox.
- * Three serials are kept apart everywhere: upstream's, ours (signed), and what each secondary was seen to have.
+ * A zone in the engine. The struct belongs to the loop; workers get constant inputs and answer through the
+ * mailbox. Three serials are kept apart everywhere: upstream's, ours (signed), and what each secondary was
+ * seen to have.
  *
- * The pipeline of one zone is a table of states and events (src/app/zone.c) with one setter that logs old state, event and
- * new state. What is wrong with a zone (held, vetoed, expired, ...) is kept beside it as alarms, because the last good
- * version is served whatever the pipeline does.
+ * The pipeline of one zone is a table of states and events (src/app/zone.c) with one setter that logs old
+ * state, event and new state. What is wrong with a zone (held, vetoed, expired, ...) is kept beside it as
+ * alarms, because the last good version is served whatever the pipeline does.
  */
 #ifndef ZONESEAL_SRC_APP_ZONE_H
 #define ZONESEAL_SRC_APP_ZONE_H
@@ -37,9 +38,9 @@ enum zone_state {
 };
 
 #define ZONE_EVENTS(X)                                                             \
-	X(OPENED, "opened") X(CHECK, "check") X(SAME, "same-serial") X(NEWER, "newer-serial") X(FAILED, "failed")  \
-	X(SLOT, "slot") X(RECEIVED, "received") X(KEYS_DONE, "keys-done") X(BUILT, "built") X(PUBLISHED, "published") X(REDO, "redo") \
-	X(HELD, "held") X(CLOSE, "close")
+	X(OPENED, "opened") X(CHECK, "check") X(SAME, "same-serial") X(NEWER, "newer-serial") \
+	X(FAILED, "failed") X(SLOT, "slot") X(RECEIVED, "received") X(KEYS_DONE, "keys-done") \
+	X(BUILT, "built") X(PUBLISHED, "published") X(REDO, "redo") X(HELD, "held") X(CLOSE, "close")
 
 enum zone_event {
 #define X(name, text) EV_##name,
@@ -87,7 +88,8 @@ struct version_job;
 struct transfer;
 
 struct zone_counters {
-	atomic_ullong made[SIGN_REASONS], kept, vetoes[GATE_CHECKS], held[IR_REASONS], dropped, bad_signatures, xfr_in_ok, xfr_in_failed;
+	atomic_ullong made[SIGN_REASONS], kept, vetoes[GATE_CHECKS], held[IR_REASONS], dropped,
+		bad_signatures, xfr_in_ok, xfr_in_failed;
 };
 
 struct zone {
@@ -114,13 +116,18 @@ struct zone {
 	struct timer check_timer, expire_timer, sign_timer, retry_timer, watch_timer, guard_timer;
 	struct dnsq *query;
 	unsigned primary, tried;            /* index into conf->upstream, how many failed in this round */
-	bool quarantined; uint32_t quarantine_serial; bool have_quarantine_serial; /* faultmark.h: no jobs until a new serial or an order */
+	/* faultmark.h: no jobs until a new serial or an order */
+	bool quarantined; uint32_t quarantine_serial; bool have_quarantine_serial;
+	/* the last failure was ours, not upstream's: it has a back-off of its own */
+	bool local_trouble;
+	unsigned local_fails;
 	bool round_done;                    /* a round over the primaries has ended since the start */
 	bool primary_failed;                /* its transfer failed: the next round begins behind it */
 	unsigned check_fails;
 	bool check_again;                   /* a NOTIFY came meanwhile */
 	bool force_transfer;                /* `zone retransfer`: whatever upstream has is taken */
-	bool rebuild;                       /* the policy shapes a version otherwise than the stored one, or its file is retired */
+	/* the policy shapes a version otherwise than the stored one, or its file is retired */
+	bool rebuild;
 	wall_t check_due;
 	int64_t stored_checked;             /* meta.upstream_checked as it is on disk */
 	struct transfer *transfer;
@@ -132,7 +139,8 @@ struct zone {
 	/* work */
 	struct build_job *build;
 	struct version_job *version_job;
-	bool committing;                    /* a version is in its transaction: no generation may move meanwhile */
+	/* a version is in its transaction: no generation may move meanwhile */
+	bool committing;
 	bool opening;
 	unsigned collisions;                /* of key tags, in a row */
 	unsigned gen_wait;                  /* GENERATE calls under way */
@@ -146,8 +154,10 @@ struct zone {
 	wall_t guard_since;
 	bool guard_alarmed;
 	bool publish_ordered;               /* zone release for the first-publication guard */
-	bool sampling; uint64_t pinned;     /* octets of the file that the published snapshot keeps from reuse */
-	unsigned jobs;                      /* worker jobs under way: zone is not freed before they are back */
+	/* octets of the file that the published snapshot keeps from reuse */
+	bool sampling; uint64_t pinned;
+	/* worker jobs under way: zone is not freed before they are back */
+	unsigned jobs;
 	bool closing, gone;                 /* removed from the config */
 	struct zone_counters count;
 };
@@ -161,13 +171,16 @@ void zone_reconf(struct zone *z, struct setup *s, const struct conf_zone *c); /*
 void zone_close(struct zone *z);     /* frees when its jobs are back */
 void zone_start(struct zone *z);     /* posts the opening job */
 void zone_event(struct zone *z, enum zone_event ev);
-void zone_alarm_set(struct zone *z, enum zone_alarm a, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void zone_alarm_set(struct zone *z, enum zone_alarm a, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 void zone_alarm_clear(struct zone *z, enum zone_alarm a);
 void zone_job_begin(struct zone *z);
 void zone_job_end(struct zone *z);   /* loop; may free the zone: touch nothing after it */
 bool zone_is_signed_policy(const struct zone *z);
-bool zone_release_holds(const struct zone *z, uint32_t serial); /* `zone release` passes this serial: once, within an hour */
-void zone_dispose(struct zone *z, void (*fn)(void *), void *arg); /* disk work on the way out: a worker calls fn(arg) */
+/* `zone release` passes this serial: once, within an hour */
+bool zone_release_holds(const struct zone *z, uint32_t serial);
+/* disk work on the way out: a worker calls fn(arg) */
+void zone_dispose(struct zone *z, void (*fn)(void *), void *arg);
 void zone_compare_policy(struct zone *z);
 void zone_unquarantine(struct zone *z, const char *why);
 
@@ -185,14 +198,16 @@ void upstream_expire_check(void *zone);                   /* timer: past SOA exp
 void upstream_refreshed(struct zone *z);                  /* a primary agrees with the stored serial */
 
 /* keying.c */
-struct vclient *keying_vault(struct engine *e, const struct keyset *ks, const struct policy *p); /* where the active keys are */
+/* where the active keys are */
+struct vclient *keying_vault(struct engine *e, const struct keyset *ks, const struct policy *p);
 void keying_run(struct zone *z);     /* steps until keys are usable: EV_KEYS_DONE or EV_FAILED */
 int keystate_save(struct store *s, const struct keyset *ks);  /* worker: durable text */
 
 /* build.c */
 void build_start(struct zone *z, struct transfer *t);     /* takes the transfer's sorted input */
 void build_publish_try(struct zone *z);                   /* GUARD: may it go out now? */
-void build_supersede(struct zone *z);                     /* GUARD: something newer may be there, the candidate makes room */
+/* GUARD: something newer may be there, the candidate makes room */
+void build_supersede(struct zone *z);
 void build_redo(struct zone *z);                          /* another serial: SOA and gate once more */
 void build_cancel(struct zone *z);
 
@@ -200,12 +215,16 @@ void build_cancel(struct zone *z);
 void version_schedule(struct zone *z);                    /* arms sign_timer from earliest_expiry */
 void version_start(struct zone *z);
 void version_cancel(struct zone *z);
-void version_note_checked(struct zone *z);                /* the time of the last good check becomes durable */
+/* the time of the last good check becomes durable */
+void version_note_checked(struct zone *z);
 
 /* publish.c */
 void publish_again(struct zone *z);  /* a committed version could not be read: tried until it can */
-struct pub *publish_prepare(struct store *s, const uint8_t *zone, struct zmeta *meta, int64_t *earliest, int *err); /* worker */
-void publish_sample(struct zone *z);                          /* how much of the file old versions pin: for the metric */
+/* worker */
+struct pub *publish_prepare(struct store *s, const uint8_t *zone, struct zmeta *meta, int64_t *earliest,
+			    int *err);
+/* how much of the file old versions pin: for the metric */
+void publish_sample(struct zone *z);
 void publish_count_commit(struct engine *e, int64_t us);      /* any thread */
 /* Loop: swaps the pub in, schedules NOTIFY and timers. */
 void publish_swap(struct zone *z, struct pub *pub, const struct zmeta *meta, int64_t earliest);
@@ -217,7 +236,8 @@ void downstream_watch(void *zone);                        /* timer: asks seconda
 void downstream_guard_start(struct zone *z);
 bool downstream_guard_passed(struct zone *z);             /* may the first new version go out? sets alarms */
 void downstream_seen(struct zone *z, const char *name, uint32_t serial);
-void downstream_keys(struct zone *z, const struct keyset *ks); /* what a version was published with becomes the zone's */
+/* what a version was published with becomes the zone's */
+void downstream_keys(struct zone *z, const struct keyset *ks);
 void downstream_cancel(struct zone *z);
 uint32_t downstream_next_serial(struct zone *z, uint32_t upstream);
 void downstream_raise_floor(struct zone *z, uint32_t serial, const char *why);

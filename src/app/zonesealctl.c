@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * zonesealctl: an operator's words to the daemon. It opens no file of the store; `conf check` alone is done here. Words are
- * looked up in one table, so that wrong usage is found before anything is sent. Waiting: ctlwait.c.
+ * zonesealctl: an operator's words to the daemon. It opens no file of the store; `conf check` alone is done
+ * here. Words are looked up in one table, so that wrong usage is found before anything is sent. Waiting:
+ * ctlwait.c.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -42,7 +43,8 @@ static const struct command commands[] = {
 	{ "zone status", P_ZONES, show_zone_status, "everything about zones" },
 	{ "zone refresh", P_ZONES, show_results, "ask upstream now; --wait" },
 	{ "zone retransfer", P_ZONES, show_results, "transfer the whole zone, whatever its serial; --wait" },
-	{ "zone release", P_RELEASE, show_results, "take a held input, or publish what waits; a SERIAL may follow" },
+	{ "zone release", P_RELEASE, show_results,
+	  "take a held input, or publish what waits; a SERIAL may follow" },
 	{ "zone ds", P_ZONES, show_ds, "DS records for the parent; exit 4 while it is too early" },
 	{ "zone export", P_ONE_ZONE, NULL, "the published version as a master file" },
 	{ "zone hold", P_ANY, NULL, NULL },
@@ -68,22 +70,26 @@ static const struct command commands[] = {
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 static const struct { const char *alias, *name; } aliases[] = {
-	{ "zones", "zone list" }, { "zone ls", "zone list" }, { "zone show", "zone status" }, { "keys", "key list" },
-	{ "key ls", "key list" }, { "hsm list", "hsm status" }, { "reload", "conf reload" }, { "version", "status" },
+	{ "zones", "zone list" }, { "zone ls", "zone list" }, { "zone show", "zone status" },
+	{ "keys", "key list" }, { "key ls", "key list" }, { "hsm list", "hsm status" },
+	{ "reload", "conf reload" }, { "version", "status" },
 };
 
 static void usage(FILE *f)
 {
 	fprintf(f, "usage: zonesealctl [-jhV] [-s SOCKET] VERB [ARGUMENT ...]\n"
-		   "  -s, --socket SOCKET  control socket\n  -j, --json           JSON\n      --all            all zones\n"
-		   "      --alarmed        zone list: only zones with alarms\n      --wait           until it is done\n\nverbs:\n");
+		   "  -s, --socket SOCKET  control socket\n"
+		   "  -j, --json           JSON\n"
+		   "      --all            all zones\n"
+		   "      --alarmed        zone list: only zones with alarms\n"
+		   "      --wait           until it is done\n\nverbs:\n");
 	for (size_t i = 0; i < NCOMMANDS; i++)
 		if (commands[i].help)
 			fprintf(f, "  %-16s %s\n", commands[i].name, commands[i].help);
 	fprintf(f, "\nZone arguments take patterns. The manual is zonesealctl(8).\n");
 }
 
-/* --- words ---------------------------------------------------------------------------------------------------------- */
+/* --- words ---------------------------------------------------------------------------------------------- */
 
 static const struct command *lookup(const char *name)
 {
@@ -194,7 +200,7 @@ static int put_args(const struct options *o, const struct command *c, json_t *ar
 	}
 }
 
-/* --- talking -------------------------------------------------------------------------------------------------------- */
+/* --- talking -------------------------------------------------------------------------------------------- */
 
 /* Lists are joined, texts too: several frames are one answer. */
 static void merge(json_t *all, json_t *data)
@@ -208,7 +214,9 @@ static void merge(json_t *all, json_t *data)
 		if (json_is_array(had) && json_is_array(v))
 			json_array_extend(had, v);
 		else if (json_is_string(had) && json_is_string(v) && strcmp(key, "text") == 0)
-			json_object_set_new(all, key, json_sprintf("%s%s", json_string_value(had), json_string_value(v)));
+			json_object_set_new(all, key,
+					    json_sprintf("%s%s", json_string_value(had),
+							 json_string_value(v)));
 		else
 			json_object_set(all, key, v);
 	}
@@ -283,7 +291,8 @@ static int unreachable(const struct options *o, bool is_check)
 		print_json(msg);
 		json_decref(msg);
 	} else if (is_check) {
-		printf("ZONESEAL %s - daemon not reachable at %s: %s\n", dead ? "CRITICAL" : "UNKNOWN", o->socket, strerror(saved));
+		printf("ZONESEAL %s - daemon not reachable at %s: %s\n", dead ? "CRITICAL" : "UNKNOWN",
+		       o->socket, strerror(saved));
 	} else {
 		fprintf(stderr, "zonesealctl: daemon not reachable at %s: %s\n", o->socket, strerror(saved));
 	}
@@ -324,7 +333,8 @@ static void show_answer(const struct options *o, const struct command *c, struct
 static int run(const struct options *o, const struct command *c, json_t *args)
 {
 	struct answer a = { .data = answer_data() };
-	bool is_check = strcmp(c->name, "check") == 0, waits = o->wait && (c->show == show_results || strcmp(c->name, "stop") == 0);
+	bool is_check = strcmp(c->name, "check") == 0,
+	     waits = o->wait && (c->show == show_results || strcmp(c->name, "stop") == 0);
 	int fd = conn_open(o->socket), err, code;
 
 	if (fd < 0) {
@@ -355,7 +365,7 @@ static int run(const struct options *o, const struct command *c, json_t *args)
 	return code;
 }
 
-/* --- what is done here --------------------------------------------------------------------------------------------- */
+/* --- what is done here ---------------------------------------------------------------------------------- */
 
 static int conf_check(const struct options *o, char **argv, int n)
 {
@@ -372,8 +382,9 @@ static int conf_check(const struct options *o, char **argv, int n)
 	err = conf_load(path, &conf_source_files, 0, &conf, &errs);
 	text = conf_errors_text(&errs);
 	if (o->json) {
-		json_t *msg = err ? ctl_error_msg("config", text ? text : zs_strerror(err), NULL) :
-				    json_pack("{s:i, s:s, s:o}", "v", CTL_VERSION, "file", path, "warnings", ctl_text(text ? text : ""));
+		json_t *msg = err ? ctl_error_msg("config", text ? text : zs_strerror(err), NULL)
+				  : json_pack("{s:i, s:s, s:o}", "v", CTL_VERSION, "file", path, "warnings",
+					      ctl_text(text ? text : ""));
 
 		print_json(msg);
 		json_decref(msg);
@@ -398,14 +409,15 @@ static char *find_socket(void)
 
 	if (env && *env)
 		return strdup(env);
-	if (access(CONF_DEFAULT_FILE, R_OK) == 0 && conf_load(CONF_DEFAULT_FILE, &conf_source_files, CONF_NO_SECRETS, &conf, &errs) == 0)
+	if (access(CONF_DEFAULT_FILE, R_OK) == 0 &&
+	    conf_load(CONF_DEFAULT_FILE, &conf_source_files, CONF_NO_SECRETS, &conf, &errs) == 0)
 		path = strdup(conf->control);
 	conf_errors_free(&errs);
 	conf_free(conf);
 	return path ? path : strdup(DEFAULT_SOCKET);
 }
 
-/* --- main ------------------------------------------------------------------------------------------------------------ */
+/* --- main ----------------------------------------------------------------------------------------------- */
 
 enum { OPT_ALL = 256, OPT_ALARMED, OPT_WAIT };
 
@@ -413,8 +425,9 @@ enum { OPT_ALL = 256, OPT_ALARMED, OPT_WAIT };
 static int options_read(int argc, char **argv, struct options *o, int *code)
 {
 	static const struct option longs[] = {
-		{ "socket", required_argument, NULL, 's' }, { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' }, { "all", no_argument, NULL, OPT_ALL }, { "alarmed", no_argument, NULL, OPT_ALARMED },
+		{ "socket", required_argument, NULL, 's' }, { "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' },
+		{ "all", no_argument, NULL, OPT_ALL }, { "alarmed", no_argument, NULL, OPT_ALARMED },
 		{ "wait", no_argument, NULL, OPT_WAIT }, { NULL, 0, NULL, 0 },
 	};
 	int opt;

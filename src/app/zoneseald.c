@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * zoneseald: options, the config check, going to the background, and the roles. `--role` is how the parent starts its own
- * children; descriptor 3 is then their socket.
+ * zoneseald: options, the config check, going to the background, and the roles. `--role` is how the parent
+ * starts its own children; descriptor 3 is then their socket.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -115,10 +115,13 @@ static int run_parent(const char *path, bool foreground)
 		conf_bundle_free(bundle);
 		return 1;
 	}
-	if (log_open(foreground ? "stderr" : conf->log_target, (enum log_level)conf->log_level, "parent") != 0)
+	if (log_open(foreground ? "stderr" : conf->log_target, (enum log_level)conf->log_level, "parent") !=
+	    0)
 		log_open("stderr", (enum log_level)conf->log_level, "parent");
-	/* what the roles log to before (engine) or instead of (vaults) the config: never a file, its owner is another */
-	setenv("ZONESEAL_LOG", foreground || strcmp(conf->log_target, "stderr") == 0 ? "stderr" : "syslog", 1);
+	/* what the roles log to before (engine) or instead of (vaults) the config: never a file,
+	 * its owner is another */
+	setenv("ZONESEAL_LOG", foreground || strcmp(conf->log_target, "stderr") == 0 ? "stderr" : "syslog",
+	       1);
 	if (foreground)
 		setenv("ZONESEAL_FOREGROUND", "1", 1);
 	if (!foreground && background(&ready) != 0)
@@ -130,8 +133,10 @@ static int run_parent(const char *path, bool foreground)
 
 int main(int argc, char **argv)
 {
-	static const struct option opts[] = { { "role", required_argument, NULL, 'r' }, { "help", no_argument, NULL, 'h' },
-					      { "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
+	static const struct option opts[] = { { "role", required_argument, NULL, 'r' },
+					      { "help", no_argument, NULL, 'h' },
+					      { "version", no_argument, NULL, 'V' },
+					      { NULL, 0, NULL, 0 } };
 	const char *path = CONF_DEFAULT_FILE, *role = NULL;
 	bool check = false, foreground = false;
 	int c;

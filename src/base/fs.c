@@ -4,8 +4,8 @@
  * temporary file, rename it, fsync the directory. So the name stands for the old octets or the new ones at
  * any moment, and when 0 is returned the new ones survive a power cut. After a failed fsync the kernel may
  * have thrown the pages away: nothing is retried, the temporary file is removed and the error returned. Only
- * the last step can fail with the new file already in place. Called by the mains, the store (CURRENT), the key
- * state files, the keymap and the file keys.
+ * the last step can fail with the new file already in place. Called by the mains, the store (CURRENT), the
+ * key state files, the keymap and the file keys.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* asprintf, mkostemp */

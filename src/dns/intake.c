@@ -275,8 +275,9 @@ void intake_owner(struct intake *in, enum node_kind kind, const uint8_t *owner, 
 
 bool intake_is_altered(const struct intake *in)
 {
-	return in->dropped_soa + in->stripped_rrsig + in->stripped_nsec + in->stripped_nsec3 + in->stripped_nsec3param +
-		       in->stripped_dnskey + in->stripped_cds + in->stripped_cdnskey + in->stripped_private >
+	return in->dropped_soa + in->stripped_rrsig + in->stripped_nsec + in->stripped_nsec3 +
+		       in->stripped_nsec3param + in->stripped_dnskey + in->stripped_cds +
+		       in->stripped_cdnskey + in->stripped_private >
 	       0;
 }
 

@@ -27,7 +27,8 @@
 #define SECRET_MAX 512
 
 struct tsig_key {
-	atomic_int refs;              /* the owner's, and one of each exchange: a reload does not pull it away */
+	/* the owner's, and one of each exchange: a reload does not pull it away */
+	atomic_int refs;
 	knot_tsig_key_t knot;
 	uint8_t name[NAME_MAX_WIRE];
 	uint8_t alg[NAME_MAX_WIRE];

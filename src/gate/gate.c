@@ -12,7 +12,8 @@
 #include "base/text.h"
 #include "gate_impl.h"
 
-#define BODY_MAX (128u << 20) /* octets of one canonical RRset: 65,535 records with the longest owner, 1 MiB of data */
+/* octets of one canonical RRset: 65,535 records with the longest owner, 1 MiB of data */
+#define BODY_MAX (128u << 20)
 
 static const struct { const char *label, *text; } checks[GATE_CHECKS] = {
 #define X(name, lab, txt) [GATE_##name] = { lab, txt },
@@ -209,10 +210,10 @@ bool gjob_get(struct gjob *j, struct kv *kv, const uint8_t *key, size_t klen, st
 const char *gtype_text(uint16_t type, char buf[static 12])
 {
 	static const struct { uint16_t type; const char *name; } known[] = {
-		{ 1, "A" }, { 2, "NS" }, { 5, "CNAME" }, { 6, "SOA" }, { 12, "PTR" }, { 15, "MX" }, { 16, "TXT" },
-		{ 28, "AAAA" }, { 33, "SRV" }, { 39, "DNAME" }, { 43, "DS" }, { 46, "RRSIG" }, { 47, "NSEC" },
-		{ 48, "DNSKEY" }, { 50, "NSEC3" }, { 51, "NSEC3PARAM" }, { 52, "TLSA" }, { 59, "CDS" },
-		{ 60, "CDNSKEY" }, { 64, "SVCB" }, { 65, "HTTPS" }, { 257, "CAA" },
+		{ 1, "A" }, { 2, "NS" }, { 5, "CNAME" }, { 6, "SOA" }, { 12, "PTR" }, { 15, "MX" },
+		{ 16, "TXT" }, { 28, "AAAA" }, { 33, "SRV" }, { 39, "DNAME" }, { 43, "DS" }, { 46, "RRSIG" },
+		{ 47, "NSEC" }, { 48, "DNSKEY" }, { 50, "NSEC3" }, { 51, "NSEC3PARAM" }, { 52, "TLSA" },
+		{ 59, "CDS" }, { 60, "CDNSKEY" }, { 64, "SVCB" }, { 65, "HTTPS" }, { 257, "CAA" },
 	};
 
 	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
@@ -234,7 +235,8 @@ static uint16_t describe(struct gate *g, const uint8_t *key, size_t klen, char *
 	if (klen && key[0] == IN_RECORDS && !gkey_split(key, klen, &olen, &type) &&
 	    !gname_to_wire(key + 1, olen, wire, &wlen)) {
 		gwire_text(wire, wlen, buf, cap);
-	} else if (klen > 1 && key[0] == IN_DENIAL && key[1] == 0 && !gname_to_wire(key + 2, klen - 2, wire, &wlen)) {
+	} else if (klen > 1 && key[0] == IN_DENIAL && key[1] == 0 &&
+		   !gname_to_wire(key + 2, klen - 2, wire, &wlen)) {
 		gwire_text(wire, wlen, buf, cap);
 		type = TY_NSEC;
 	} else if (klen == 2 + GHASH_LEN && key[0] == IN_DENIAL && key[1]) {
@@ -266,7 +268,8 @@ static void note(struct gate *g, enum gate_check c, const uint8_t *key, size_t k
 			memcpy(f->key, key, f->key_len);
 		f->type = describe(g, key, klen, name, sizeof name);
 		memcpy(f->key_id_hint, hint, 4);
-		snprintf(f->text, sizeof f->text, "%.200s %s: %.90s", name, f->type ? gtype_text(f->type, buf) : "-", what);
+		snprintf(f->text, sizeof f->text, "%.200s %s: %.90s", name,
+			 f->type ? gtype_text(f->type, buf) : "-", what);
 	}
 	pthread_mutex_unlock(&g->lock);
 }

@@ -68,7 +68,8 @@ static void check_dnskey(struct gjob *j)
 		uint8_t key[GKEY_MAX];
 
 		if (!k->pkey && (k->signs_keys || k->signs_zone))
-			gnote_sig(j, GATE_UNKNOWN_KEY, key, apex_key(j, TY_DNSKEY, key), k->tag, k->alg, "cannot be: key not usable");
+			gnote_sig(j, GATE_UNKNOWN_KEY, key, apex_key(j, TY_DNSKEY, key), k->tag, k->alg,
+				  "cannot be: key not usable");
 	}
 }
 
@@ -89,7 +90,8 @@ static void check_nsec3param(struct gjob *j)
 	/* RFC 5155 4.1.2: flags are zero whatever those of the chain are. */
 	if (!there || distinct(v) != 1 || !gval_rr(&v, &rr) || rr.len < NSEC3PARAM_FIXED || rr.data[0] != 1 ||
 	    rr.data[1] != 0 || be16(rr.data + 2) != p->nsec3_iterations ||
-	    !gsame(rr.data + NSEC3PARAM_FIXED, rr.len - NSEC3PARAM_FIXED, p->salt, p->salt_len) || rr.data[4] != p->salt_len)
+	    !gsame(rr.data + NSEC3PARAM_FIXED, rr.len - NSEC3PARAM_FIXED, p->salt, p->salt_len) ||
+	    rr.data[4] != p->salt_len)
 		note_apex(j, GATE_NSEC3_PARAM, TY_NSEC3PARAM, "not the parameters of the chain");
 }
 
@@ -178,7 +180,8 @@ static void check_edges(struct gjob *j)
 }
 
 /* Calls fn for each item that begins with prefix; fn may move the position. */
-static int each(struct gjob *j, const uint8_t *prefix, size_t plen, int (*fn)(struct gjob *, const struct gden *))
+static int each(struct gjob *j, const uint8_t *prefix, size_t plen,
+		int (*fn)(struct gjob *, const struct gden *))
 {
 	struct gden d = { .val = wr_growing(SIZE_MAX) };
 	uint8_t key[GKEY_MAX + 1];

@@ -7,8 +7,8 @@
 #include "gate_impl.h"
 
 /*
- * How RDATA is laid out: digits skip octets, `n` is a name, `s` a character string, `*` takes the rest, `a` is
- * the whole of A6. RDATA must end where the plan ends.
+ * How RDATA is laid out: digits skip octets, `n` is a name, `s` a character string, `*` takes the rest, `a`
+ * is the whole of A6. RDATA must end where the plan ends.
  */
 static const struct layout { uint16_t type; const char *plan; } layouts[] = {
 	{ 2, "n" }, { 3, "n" }, { 4, "n" }, { 5, "n" }, { 6, "nn488" }, { 7, "n" }, { 8, "n" }, { 9, "n" },

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What a change touches, and nothing else. For each owner with a changed key: all its RRsets (only changed ones
- * to the full), its record in the chain, the empty names above, expiry entries that should be gone; and the
- * whole subtree when the owner began or ceased to occlude it. For each changed record of the chain: itself, its
- * name, and the links on both sides. All of it is read anew from the candidate; the base only says what was.
+ * What a change touches, and nothing else. For each owner with a changed key: all its RRsets (only changed
+ * ones to the full), its record in the chain, the empty names above, expiry entries that should be gone; and
+ * the whole subtree when the owner began or ceased to occlude it. For each changed record of the chain:
+ * itself, its name, and the links on both sides. All of it is read anew from the candidate; the base only
+ * says what was.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -42,10 +43,12 @@ static int check_stale(struct gjob *j, const uint8_t *key, size_t klen)
 	struct kv_item it;
 	struct gval v;
 
-	if (!gjob_base(j) || !gjob_get(j, j->base, key, klen, &it) || gval_parse(&v, it.val, it.vlen) || !v.nsig)
+	if (!gjob_base(j) || !gjob_get(j, j->base, key, klen, &it) || gval_parse(&v, it.val, it.vlen) ||
+	    !v.nsig)
 		return j->err;
 	elen = gkey_expiry(ekey, v.exp_time, v.exp_seq);
-	if (gjob_get(j, j->kv, ekey, elen, &it) && !gval_expiry(it.val, it.vlen, &to, &tlen) && gsame(to, tlen, key, klen))
+	if (gjob_get(j, j->kv, ekey, elen, &it) && !gval_expiry(it.val, it.vlen, &to, &tlen) &&
+	    gsame(to, tlen, key, klen))
 		return gexpiry_extra(j, ekey, elen);
 	return j->err;
 }
@@ -262,7 +265,8 @@ static int change_denial(struct gjob *j, const uint8_t *key, size_t klen)
 	return gjob_fail(j, rc);
 }
 
-int gate_change(struct gate *g, struct kv *kv, int (*next)(void *ctx, const uint8_t **key, size_t *klen), void *ctx)
+int gate_change(struct gate *g, struct kv *kv, int (*next)(void *ctx, const uint8_t **key, size_t *klen),
+		void *ctx)
 {
 	struct gather a = { .open = false };
 	struct gjob j;

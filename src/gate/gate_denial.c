@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The chain, from both sides. From a name: its record is there and its bitmap says what the name has
- * (gden_expect), or it is not there (gden_absent). From a record: TTL, parameters, flags, signatures, and that
- * it points to the next one in the table (gden_check). When every name has its record, no record is left over
- * and each points to the next, the chain is closed (RFC 4035 2.3, RFC 5155 7.1, 8).
+ * (gden_expect), or it is not there (gden_absent). From a record: TTL, parameters, flags, signatures, and
+ * that it points to the next one in the table (gden_check). When every name has its record, no record is left
+ * over and each points to the next, the chain is closed (RFC 4035 2.3, RFC 5155 7.1, 8).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -220,7 +220,8 @@ int gden_expect(struct gjob *j, const uint8_t *k, size_t len, const struct gowne
 	j->names++;
 	if (!gjob_get(j, j->kv, key, klen, &it)) {
 		if (!j->err)
-			gnote(j, GATE_CHAIN_GAP, key, klen, kind == KIND_ENT ? "no record for an empty non-terminal" : "no record");
+			gnote(j, GATE_CHAIN_GAP, key, klen,
+			      kind == KIND_ENT ? "no record for an empty non-terminal" : "no record");
 		return j->err;
 	}
 	j->found++;
@@ -316,7 +317,8 @@ static void check_ttl(struct gjob *j, const struct gden *d, const struct gval *v
 
 	if (!soa_ttl(j, &want) || v->ttl == want)
 		return;
-	if (gjob_base(j) && gjob_get(j, j->base, d->key, d->klen, &it) && gsame(it.val, it.vlen, d->val.p, d->val.len))
+	if (gjob_base(j) && gjob_get(j, j->base, d->key, d->klen, &it) &&
+	    gsame(it.val, it.vlen, d->val.p, d->val.len))
 		return;
 	gnote(j, GATE_DENIAL_TTL, d->key, d->klen, "TTL %u instead of %u", v->ttl, want);
 }
@@ -325,10 +327,12 @@ static void check_params(struct gjob *j, const struct gden *d, const struct chai
 {
 	const struct gate_params *p = &j->g->p;
 
-	if (c->alg != NSEC3_SHA1 || c->iterations != p->nsec3_iterations || !gsame(c->salt, c->salt_len, p->salt, p->salt_len))
+	if (c->alg != NSEC3_SHA1 || c->iterations != p->nsec3_iterations ||
+	    !gsame(c->salt, c->salt_len, p->salt, p->salt_len))
 		gnote(j, GATE_NSEC3_PARAM, d->key, d->klen, "its parameters are not those of the zone");
 	if (c->flags != (p->opt_out ? NSEC3_OPT_OUT : 0))
-		gnote(j, GATE_OPT_OUT, d->key, d->klen, "flags %u instead of %u", c->flags, p->opt_out ? NSEC3_OPT_OUT : 0);
+		gnote(j, GATE_OPT_OUT, d->key, d->klen, "flags %u instead of %u", c->flags,
+		      p->opt_out ? NSEC3_OPT_OUT : 0);
 }
 
 static bool links_to(struct gjob *j, const struct chain *c, const uint8_t *next, size_t nlen)
@@ -342,7 +346,8 @@ static bool links_to(struct gjob *j, const struct chain *c, const uint8_t *next,
 	return !gname_to_wire(next + 2, nlen - 2, wire, &wlen) && gsame(c->next, c->next_len, wire, wlen);
 }
 
-static void check_link(struct gjob *j, const struct gden *d, const struct chain *c, const uint8_t *next, size_t nlen)
+static void check_link(struct gjob *j, const struct gden *d, const struct chain *c, const uint8_t *next,
+		       size_t nlen)
 {
 	if (!links_to(j, c, next, nlen))
 		gnote(j, GATE_CHAIN_LINK, d->key, d->klen, "does not point to the next record");

@@ -27,8 +27,8 @@
 enum { IN_RECORDS = 0x20, IN_DENIAL = 0x30, IN_EXPIRY = 0x40 };
 
 enum {
-	TY_NS = 2, TY_CNAME = 5, TY_SOA = 6, TY_DNAME = 39, TY_DS = 43, TY_RRSIG = 46, TY_NSEC = 47, TY_DNSKEY = 48,
-	TY_NSEC3 = 50, TY_NSEC3PARAM = 51, TY_CDS = 59, TY_CDNSKEY = 60,
+	TY_NS = 2, TY_CNAME = 5, TY_SOA = 6, TY_DNAME = 39, TY_DS = 43, TY_RRSIG = 46, TY_NSEC = 47,
+	TY_DNSKEY = 48, TY_NSEC3 = 50, TY_NSEC3PARAM = 51, TY_CDS = 59, TY_CDNSKEY = 60,
 };
 
 /* A stored value, taken apart (gate_value.c). Everything is borrowed from the value. */
@@ -138,7 +138,8 @@ struct gjob {
 	bool soa_known, has_soa;
 	uint32_t denial_ttl;
 	EVP_MD_CTX *digest, *hash;
-	EVP_PKEY_CTX **kctx; /* per key, at first use; EdDSA: in edctx, since OpenSSL verifies no bare digest there */
+	/* per key, at first use; EdDSA: in edctx, since OpenSSL verifies no bare digest there */
+	EVP_PKEY_CTX **kctx;
 	EVP_MD_CTX **edctx;
 	uint8_t *seen;     /* per key: it has signed this RRset */
 	struct wr body;
@@ -149,7 +150,8 @@ struct gjob {
 	size_t types_cap;
 	bool change;
 	uint64_t rrsets, signatures, verified;
-	uint64_t names, found, records;      /* that want a record, of these those that have it, and records */
+	/* that want a record, of these those that have it, and records */
+	uint64_t names, found, records;
 	uint64_t indexed, matched, entries;  /* signed values, of these those with their entry, and entries */
 };
 int gjob_init(struct gjob *j, struct gate *g, struct kv *kv);
@@ -170,7 +172,8 @@ const char *gtype_text(uint16_t type, char buf[static 12]);
 int gkey_load(struct gate *g, struct gkey *k, const struct gate_key *from); /* ZS_ENOMEM only */
 void gkey_clear(struct gkey *k);
 /* 1 verifies, 0 does not, negative: library failure. */
-int gsig_verify(struct gjob *j, size_t key, const uint8_t *msg, size_t len, const uint8_t *sig, size_t siglen);
+int gsig_verify(struct gjob *j, size_t key, const uint8_t *msg, size_t len, const uint8_t *sig,
+		size_t siglen);
 int gsig_hash(struct gjob *j, const uint8_t *wire, size_t len, uint8_t out[static GHASH_LEN]); /* NSEC3 */
 
 /* One RRset (gate_rrset.c). */
@@ -208,7 +211,8 @@ bool gname_occludes(struct gjob *j, struct kv *kv, const uint8_t *k, size_t len)
 enum gkind gname_kind(struct gjob *j, const uint8_t *k, size_t len);
 enum gkind gname_kind_open(struct gjob *j, const uint8_t *k, size_t len); /* known not to be occluded */
 /* Every RRset of the owner. changed: types that are to be checked in full; NULL: all. */
-int gowner_check(struct gjob *j, const struct gowner *o, enum gkind kind, const uint16_t *changed, size_t nchanged);
+int gowner_check(struct gjob *j, const struct gowner *o, enum gkind kind, const uint16_t *changed,
+		 size_t nchanged);
 
 /* NSEC and NSEC3 (gate_denial.c). */
 int gden_key(struct gjob *j, const uint8_t *k, size_t len, uint8_t out[static GKEY_MAX], size_t *klen);
@@ -230,7 +234,8 @@ const uint8_t *gden_source(const struct gden *d, size_t *len);
 int gden_copy(struct gjob *j, struct gden *d, const struct kv_item *it);
 static inline bool gden_ours(const struct gate *g, const uint8_t *key, size_t klen)
 {
-	return klen > 1 && key[0] == IN_DENIAL && !g->p.unsigned_zone && key[1] == (g->p.nsec3 ? g->p.nsec3_set : 0);
+	return klen > 1 && key[0] == IN_DENIAL && !g->p.unsigned_zone &&
+	       key[1] == (g->p.nsec3 ? g->p.nsec3_set : 0);
 }
 /* Notes a record whose name wants none. */
 int gden_ghost(struct gjob *j, const struct gden *d);

@@ -50,7 +50,8 @@ void gowner_clear(struct gowner *o)
 int gowner_start(struct gjob *j, struct gowner *o, const uint8_t *k, size_t len)
 {
 	gowner_clear(o);
-	if (gname_to_wire(k, len, o->wire, &o->wire_len) || !gname_within(k, len, j->g->apex.k, j->g->apex.len))
+	if (gname_to_wire(k, len, o->wire, &o->wire_len) ||
+	    !gname_within(k, len, j->g->apex.k, j->g->apex.len))
 		return ZS_EFORMAT;
 	o->name.len = len;
 	if (len)
@@ -223,7 +224,8 @@ static bool is_in(const uint16_t *types, size_t n, uint16_t type)
 	return false;
 }
 
-int gowner_check(struct gjob *j, const struct gowner *o, enum gkind kind, const uint16_t *changed, size_t nchanged)
+int gowner_check(struct gjob *j, const struct gowner *o, enum gkind kind, const uint16_t *changed,
+		 size_t nchanged)
 {
 	uint8_t key[GKEY_MAX];
 	int rc = 0;
@@ -231,12 +233,15 @@ int gowner_check(struct gjob *j, const struct gowner *o, enum gkind kind, const 
 	for (size_t i = 0; i < o->n && !rc; i++) {
 		uint16_t type = o->set[i].type;
 		struct grrset rs = {
-			.key = key, .klen = gkey_record(key, o->name.k, o->name.len, type),
-			.wire = o->wire, .wire_len = o->wire_len,
+			.key = key,
+			.klen = gkey_record(key, o->name.k, o->name.len, type),
+			.wire = o->wire,
+			.wire_len = o->wire_len,
 			.labels = gname_labels(o->name.k, o->name.len),
 			.type = type,
 			.apex = is_apex(j, o->name.len),
-			.must_sign = !j->g->p.unsigned_zone && (kind == KIND_AUTH || (kind == KIND_CUT && type == TY_DS)),
+			.must_sign = !j->g->p.unsigned_zone &&
+				     (kind == KIND_AUTH || (kind == KIND_CUT && type == TY_DS)),
 			.light = changed && !is_in(changed, nchanged, type),
 		};
 

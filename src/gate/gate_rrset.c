@@ -2,7 +2,8 @@
 /*
  * One RRset: order and TTL of its records, its signatures, and its entry in the expiry index. The canonical
  * form is rebuilt from the stored octets in body, with room in front for the head of each RRSIG, so that what
- * was signed always stands in one piece. Called for every RRset of an owner and for every record of the chain.
+ * was signed always stands in one piece. Called for every RRset of an owner and for every record of the
+ * chain.
  */
 #include <string.h>
 
@@ -87,7 +88,8 @@ static int body_build(struct gjob *j, const struct grrset *rs, struct gval *v, b
 		if (j->body.err)
 			return gjob_fail(j, j->body.err);
 		if (!at || (prev && !in_order(&j->body, prev, prevlen, at, &rr))) {
-			gnote(j, GATE_STORED, rs->key, rs->klen, at ? "records out of canonical order" : "malformed RDATA");
+			gnote(j, GATE_STORED, rs->key, rs->klen,
+			      at ? "records out of canonical order" : "malformed RDATA");
 			return 0;
 		}
 		lowest = rr.ttl < lowest ? rr.ttl : lowest;
@@ -173,7 +175,8 @@ static bool sampled(struct gjob *j, const struct grrset *rs, struct gkey *k)
 	default:
 		break;
 	}
-	if (atomic_load_explicit(&k->used, memory_order_relaxed) < GFIRST && atomic_fetch_add(&k->used, 1) < GFIRST)
+	if (atomic_load_explicit(&k->used, memory_order_relaxed) < GFIRST &&
+	    atomic_fetch_add(&k->used, 1) < GFIRST)
 		return true;
 	return prng_hash_upto(p->sample_seed ^ k->tag, rs->key, rs->klen, p->one_in - 1) == 0;
 }
@@ -193,7 +196,8 @@ static const uint8_t *signed_octets(struct gjob *j, const struct grrsig *s, size
  * Which key made it: of those with its tag and algorithm the one under which it verifies, as tags are not
  * unique. *key: that one, or the first candidate; ZS_ENOENT: no such key. *good: verified, or left out.
  */
-static int find_key(struct gjob *j, const struct grrset *rs, const struct grrsig *s, bool verify, size_t *key, bool *good)
+static int find_key(struct gjob *j, const struct grrset *rs, const struct grrsig *s, bool verify, size_t *key,
+		    bool *good)
 {
 	struct gate *g = j->g;
 	size_t found = 0, first = 0, len;
@@ -224,7 +228,8 @@ static int find_key(struct gjob *j, const struct grrset *rs, const struct grrsig
 	return found ? 0 : ZS_ENOENT;
 }
 
-static int check_sig(struct gjob *j, const struct grrset *rs, const struct gval *v, const struct grrsig *s, bool sound)
+static int check_sig(struct gjob *j, const struct grrset *rs, const struct gval *v, const struct grrsig *s,
+		     bool sound)
 {
 	bool ok = sig_fields(j, rs, v, s), good = false;
 	size_t i = 0;
@@ -242,7 +247,8 @@ static int check_sig(struct gjob *j, const struct grrset *rs, const struct gval 
 	if (!good)
 		gnote_sig(j, GATE_BAD_SIG, rs->key, rs->klen, s->tag, s->alg, "does not verify");
 	if (j->seen[i])
-		gnote_sig(j, GATE_DUPLICATE_SIG, rs->key, rs->klen, s->tag, s->alg, "is not the only one by this key");
+		gnote_sig(j, GATE_DUPLICATE_SIG, rs->key, rs->klen, s->tag, s->alg,
+			  "is not the only one by this key");
 	j->seen[i] = 1;
 	return 0;
 }
@@ -264,7 +270,8 @@ static void check_signers(struct gjob *j, const struct grrset *rs)
 			gnote_sig(j, GATE_MISSING_SIG, rs->key, rs->klen, k->tag, k->alg, "is missing");
 		/* One that has no role now may have signed while it had one. */
 		if (!must && j->seen[i] && (k->signs_keys || k->signs_zone))
-			gnote_sig(j, GATE_ROLE, rs->key, rs->klen, k->tag, k->alg, "is by a key of the other role");
+			gnote_sig(j, GATE_ROLE, rs->key, rs->klen, k->tag, k->alg,
+				  "is by a key of the other role");
 	}
 	if (keys && !by_role)
 		gnote(j, GATE_ROLE, rs->key, rs->klen, "not signed by any key with the SEP role");
@@ -379,7 +386,8 @@ int grrset_check(struct gjob *j, const struct grrset *rs, struct gval *v)
 	return rc;
 }
 
-/* Which of the signatures do not verify: bit i for the i-th. What else is wrong shows when the version is checked. */
+/* Which of the signatures do not verify: bit i for the i-th.
+ * What else is wrong shows when the version is checked. */
 int grrset_verify(struct gjob *j, const struct grrset *rs, struct gval *v, uint16_t *bad)
 {
 	const uint8_t *data;

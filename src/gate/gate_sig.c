@@ -52,7 +52,8 @@ static EVP_PKEY *from_params(const char *type, OSSL_PARAM *params)
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
 	EVP_PKEY *out = NULL;
 
-	if (!ctx || EVP_PKEY_fromdata_init(ctx) <= 0 || EVP_PKEY_fromdata(ctx, &out, EVP_PKEY_PUBLIC_KEY, params) <= 0)
+	if (!ctx || EVP_PKEY_fromdata_init(ctx) <= 0 ||
+	    EVP_PKEY_fromdata(ctx, &out, EVP_PKEY_PUBLIC_KEY, params) <= 0)
 		out = NULL;
 	EVP_PKEY_CTX_free(ctx);
 	return out;
@@ -64,7 +65,8 @@ static EVP_PKEY *load_ec(const struct alg *a, const uint8_t *pub, size_t len)
 	OSSL_PARAM params[3];
 
 	memcpy(point + 1, pub, len);
-	params[0] = OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *)(uintptr_t)a->name, 0);
+	params[0] = OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *)(uintptr_t)a->name,
+						     0);
 	params[1] = OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, len + 1);
 	params[2] = OSSL_PARAM_construct_end();
 	return from_params("EC", params);
@@ -202,7 +204,8 @@ static size_t der_ecdsa(uint8_t out[static 2 * (EC_HALF_MAX + 3) + 2], const uin
 }
 
 /* A context keeps the key of its first init whatever a later one names: so one per key. */
-static int verify_ed(struct gjob *j, size_t key, const uint8_t *msg, size_t len, const uint8_t *sig, size_t siglen)
+static int verify_ed(struct gjob *j, size_t key, const uint8_t *msg, size_t len, const uint8_t *sig,
+		     size_t siglen)
 {
 	EVP_MD_CTX **ctx = &j->edctx[key];
 
@@ -256,8 +259,10 @@ int gsig_hash(struct gjob *j, const uint8_t *wire, size_t len, uint8_t out[stati
 	if (!j->hash)
 		return ZS_ENOMEM;
 	for (unsigned i = 0; i <= p->nsec3_iterations; i++) { /* RFC 5155 5 */
-		if (EVP_DigestInit_ex(j->hash, j->g->md[MD_SHA1], NULL) <= 0 || EVP_DigestUpdate(j->hash, in, len) <= 0 ||
-		    EVP_DigestUpdate(j->hash, p->salt, p->salt_len) <= 0 || EVP_DigestFinal_ex(j->hash, md, NULL) <= 0)
+		if (EVP_DigestInit_ex(j->hash, j->g->md[MD_SHA1], NULL) <= 0 ||
+		    EVP_DigestUpdate(j->hash, in, len) <= 0 ||
+		    EVP_DigestUpdate(j->hash, p->salt, p->salt_len) <= 0 ||
+		    EVP_DigestFinal_ex(j->hash, md, NULL) <= 0)
 			return ZS_ECRYPTO;
 		in = md;
 		len = GHASH_LEN;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Values one by one, before they are stored: their signatures only. What is verified here are the very octets that are
- * written; the checks of the whole version then need not verify them a second time. Called by workers, each with its own
- * checker.
+ * Values one by one, before they are stored: their signatures only. What is verified here are the very octets
+ * that are written; the checks of the whole version then need not verify them a second time. Called by
+ * workers, each with its own checker.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +32,8 @@ void gate_checker_free(struct gate_checker *c)
 	free(c);
 }
 
-static int owner_of(struct gjob *j, const uint8_t *key, size_t klen, struct grrset *rs, uint8_t wire[static GWIRE_MAX])
+static int owner_of(struct gjob *j, const uint8_t *key, size_t klen, struct grrset *rs,
+		    uint8_t wire[static GWIRE_MAX])
 {
 	size_t olen;
 	int rc;
@@ -47,7 +48,8 @@ static int owner_of(struct gjob *j, const uint8_t *key, size_t klen, struct grrs
 	return rc ? rc : gname_to_wire(key + 1, olen, wire, &rs->wire_len);
 }
 
-int gate_check_value(struct gate_checker *c, const uint8_t *key, size_t klen, const uint8_t *val, size_t vlen, uint16_t *bad)
+int gate_check_value(struct gate_checker *c, const uint8_t *key, size_t klen, const uint8_t *val, size_t vlen,
+		     uint16_t *bad)
 {
 	uint8_t wire[GWIRE_MAX];
 	struct grrset rs = { .key = key, .klen = klen, .wire = wire, .must_sign = true };

@@ -63,7 +63,8 @@ static int scan(struct kv *kv, uint8_t table, struct sampler *s)
 }
 
 /* Appends the parts of one table, at least one. */
-static int cut(struct sampler *s, uint8_t table, unsigned want, struct gate_part *parts, size_t cap, size_t *n)
+static int cut(struct sampler *s, uint8_t table, unsigned want, struct gate_part *parts, size_t cap,
+	       size_t *n)
 {
 	struct gate_part *p = NULL;
 	uint64_t next = 0;
@@ -114,7 +115,8 @@ int gate_split(struct gate *g, struct kv *kv, unsigned want, struct gate_part *p
 		uint64_t share = all ? (want * s[i].count + all / 2) / all : 1;
 
 		/* Room for the tables behind this one is kept free. */
-		rc = cut(&s[i], tables[i], share ? (unsigned)share : 1, parts, cap - (size_t)(TABLES - 1 - i), &n);
+		rc = cut(&s[i], tables[i], share ? (unsigned)share : 1, parts, cap - (size_t)(TABLES - 1 - i),
+			 &n);
 	}
 	for (int i = 0; i < TABLES; i++)
 		free(s[i].mark);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Parts of a whole version, one table each, in key order. RECORDS: a walk down the tree that carries one thing,
- * the last name that was not occluded; whether the next one is occluded and which empty non-terminals lie
- * between follows from that alone, and at the edge of a part it is found by looking back. DENIAL: each record
- * against its follower. EXPIRY: counted. gate_finish() compares the sums of the three.
+ * Parts of a whole version, one table each, in key order. RECORDS: a walk down the tree that carries one
+ * thing, the last name that was not occluded; whether the next one is occluded and which empty non-terminals
+ * lie between follows from that alone, and at the edge of a part it is found by looking back. DENIAL: each
+ * record against its follower. EXPIRY: counted. gate_finish() compares the sums of the three.
  */
 #include <string.h>
 
@@ -103,7 +103,8 @@ static void look_back(struct gjob *j, struct walk *w, const uint8_t *from, size_
 	w->has_prev = true;
 	w->prev.len = olen;
 	memcpy(w->prev.k, it.key + 1, olen);
-	w->occludes = gname_occluder(j, j->kv, w->prev.k, olen, &w->prev.len) || gname_occludes(j, j->kv, w->prev.k, olen);
+	w->occludes = gname_occluder(j, j->kv, w->prev.k, olen, &w->prev.len) ||
+		      gname_occludes(j, j->kv, w->prev.k, olen);
 }
 
 /* The empty names above o that prev does not share. */
@@ -236,7 +237,8 @@ static int walk_expiry(struct gjob *j, const uint8_t *from, size_t flen, const u
 	size_t klen;
 	int rc;
 
-	for (rc = kv_seek(j->kv, from, flen, &it); !rc && before(&it, IN_EXPIRY, to, tlen); rc = kv_next(j->kv, &it)) {
+	for (rc = kv_seek(j->kv, from, flen, &it); !rc && before(&it, IN_EXPIRY, to, tlen);
+	     rc = kv_next(j->kv, &it)) {
 		j->entries++;
 		if (j->g->p.unsigned_zone)
 			gnote(j, GATE_STRUCTURE, it.key, it.klen, "an expiry entry in an unsigned version");

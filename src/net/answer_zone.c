@@ -9,7 +9,7 @@
 #include "answer.h"
 #include "base/err.h"
 
-#define EXPIRE_MARGIN_S 3600 /* RULES: signatures end an hour before EDNS EXPIRE says so */
+#define EXPIRE_MARGIN_S 3600 /* EDNS EXPIRE runs out an hour before the signatures do */
 
 static const struct rrset *pub_find(const struct pub *p, uint16_t type)
 {
@@ -76,7 +76,7 @@ static int put_nodata(struct ask *a, const struct pub *p)
 	return err;
 }
 
-/* min(SOA EXPIRE, what the signatures last, what is left upstream), never below 0 (RFC 7314 4, RULES). */
+/* min(SOA EXPIRE, what the signatures last, what is left upstream), never below 0 (RFC 7314 4). */
 static void put_expire(struct ask *a, const struct net_zone *z)
 {
 	const struct pub *p = z->pub;
@@ -214,7 +214,8 @@ enum answer_act ask_zone(struct ask *a)
 		if (transfer)
 			STAT_INC(a->env->stats, xfr_refused);
 		if (transfer && a->env->ops->refused)
-			a->env->ops->refused(a->env->ctx, z->name, &a->peer->from, "transfer", a->key != NULL);
+			a->env->ops->refused(a->env->ctx, z->name, &a->peer->from, "transfer",
+					     a->key != NULL);
 		return ask_error(a, RC_REFUSED, EDE_PROHIBITED, NULL);
 	}
 	if (!transfer && a->m.qtype != T_ANY && rr_type_is_meta(a->m.qtype))

@@ -210,7 +210,8 @@ static bool set_record(struct render *r)
 		if (item.flags & RRI_DUP || (r->type == T_SOA && r->phase == PHASE_RECORDS))
 			continue;
 		r->rr.type = r->type;
-		if (r->type == T_RRSIG) /* `pass`: what one owner has of them are RRsets by type covered, not one */
+		/* `pass`: what one owner has of them are RRsets by type covered, not one */
+		if (r->type == T_RRSIG)
 			r->rr.ttl = item.ttl;
 		r->rr.rdata = item.data;
 		r->rr.rdlen = item.len;

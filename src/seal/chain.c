@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Which names are in the denial chain, and with which types: all of a version as a stream in canonical order,
- * or one owner looked up (RFC 4035 2.3, RFC 5155 7.1, RULES 1). The stream reads each key of RECORDS once and
+ * or one owner looked up (RFC 4035 2.3, RFC 5155 7.1). The stream reads each key of RECORDS once and
  * remembers no more than three names: the last delegation or DNAME (struct walk), the owner in hand, and the
  * last relevant owner before it. An ancestor of the owner in hand is an empty non-terminal that was not seen
  * yet exactly when that last relevant owner is neither it nor below it: everything between an ancestor and

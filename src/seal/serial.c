@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The signed serial of the next version (RULES 3): what the policy would like if that is newer than the floor
+ * The signed serial of the next version: what the policy would like if that is newer than the floor
  * by RFC 1982, else the floor plus one. Pure; the recipe brings the floor.
  */
 #include <time.h>

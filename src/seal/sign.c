@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Which signatures of an RRset stay and which are made, and what they look like (RFC 4034 3.1, RFC 4035 2.2,
- * RFC 6840 5.11, RULES 1 and 2). A signature stays only when the octets that it covers would be the same if
+ * RFC 6840 5.11). A signature stays only when the octets that it covers would be the same if
  * it were made today: canonical RRset, TTL, labels, signer. Pure: time, keys and the seed of the jitter come
  * with struct signer, so that the same version is planned twice alike. Called by the recipe; nothing here
  * waits or signs.

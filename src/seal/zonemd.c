@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * ZONEMD, RFC 8976 3.3 and 4: the digest over the canonical form of all records of a zone. The apex comes first, so both
- * hashes run until its ZONEMD RRset has been seen; from then on only those that somebody claims. A zone without ZONEMD
- * costs nothing behind its apex. Called by the survey of an input, before anything of it is stored.
+ * ZONEMD, RFC 8976 3.3 and 4: the digest over the canonical form of all records of a zone. The apex comes
+ * first, so both hashes run until its ZONEMD RRset has been seen; from then on only those that somebody
+ * claims. A zone without ZONEMD costs nothing behind its apex. Called by the survey of an input, before
+ * anything of it is stored.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -106,7 +107,8 @@ static bool is_wanted(const struct zonemd *z)
 }
 
 /* One record in canonical form: RFC 4034 6.2 with the record's own TTL. z->wire begins with its owner. */
-static int feed(struct zonemd *z, size_t owner_len, uint16_t type, uint32_t ttl, const uint8_t *rdata, uint16_t len)
+static int feed(struct zonemd *z, size_t owner_len, uint16_t type, uint32_t ttl, const uint8_t *rdata,
+		uint16_t len)
 {
 	uint8_t *p = z->wire + owner_len;
 
@@ -116,7 +118,8 @@ static int feed(struct zonemd *z, size_t owner_len, uint16_t type, uint32_t ttl,
 	put_be16(p + 8, len);
 	rdata_canonical(type, rdata, len, p + RR_FIXED);
 	for (unsigned i = 0; i < HASHES; i++)
-		if (z->claim[i].ctx != NULL && EVP_DigestUpdate(z->claim[i].ctx, z->wire, owner_len + RR_FIXED + len) != 1)
+		if (z->claim[i].ctx != NULL &&
+		    EVP_DigestUpdate(z->claim[i].ctx, z->wire, owner_len + RR_FIXED + len) != 1)
 			return ZS_ECRYPTO;
 	return 0;
 }

@@ -179,9 +179,9 @@ static uint64_t map_for(const struct gen *g, uint64_t size)
 }
 
 /*
- * LMDB sizes its lock file by ftruncate() and writes it through the map: on a full disk that is SIGBUS. With its blocks taken
- * beforehand it is ENOSPC, here. Two pages: its head and some hundred of readers, 64 octets each; there is one such file a
- * generation, and more readers at a time than that are rare.
+ * LMDB sizes its lock file by ftruncate() and writes it through the map: on a full disk that is SIGBUS. With
+ * its blocks taken beforehand it is ENOSPC, here. Two pages: its head and some hundred of readers, 64 octets
+ * each; there is one such file a generation, and more readers at a time than that are rare.
  */
 static int lock_file_room(const struct gen *g)
 {

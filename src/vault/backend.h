@@ -43,8 +43,8 @@ struct session;
 
 struct backend_ops {
 	const char *name;
-	/* Makes the store usable from where `from` says. ZS_EPIN: waits for the operator; ZS_EVAULT: try again;
-	 * ZS_EINVAL: never with this setup. text says why. *sessions: how many there may be. */
+	/* Makes the store usable from where `from` says. ZS_EPIN: waits for the operator; ZS_EVAULT: try
+	 * again; ZS_EINVAL: never with this setup. text says why. *sessions: how many there may be. */
 	int (*open)(struct backend *b, enum heal from, uint32_t *sessions, char *text, size_t cap);
 	/* The steward while it has nothing to do, every few seconds: HEAL_SESSION when all is well. */
 	enum heal (*tick)(struct backend *b);
@@ -58,8 +58,10 @@ struct backend_ops {
 	void (*session_close)(struct session *s, bool dead);
 	/* Finds, checks against the line and remembers a key; challenges it at first use. */
 	int (*key)(struct session *s, const struct keymap_line *l, struct key_view *out);
-	/* Signs with the key of the last key(). *sig_len: room, then octets. *usec: duration of the signature. */
-	int (*sign)(struct session *s, const uint8_t *tbs, size_t len, uint8_t *sig, size_t *sig_len, uint32_t *usec);
+	/* Signs with the key of the last key(). *sig_len: room, then octets.
+	 * *usec: duration of the signature. */
+	int (*sign)(struct session *s, const uint8_t *tbs, size_t len, uint8_t *sig, size_t *sig_len,
+		    uint32_t *usec);
 	unsigned chunk;   /* most requests a signing thread takes at once */
 };
 

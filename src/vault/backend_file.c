@@ -107,7 +107,8 @@ static int key_ctx(struct file_key *k)
 }
 
 /* Reads a key file and makes it ready. ZS_ENOENT, ZS_EPERM, ZS_EKEY. */
-static int key_load(const struct file_backend *b, const uint8_t id[KEY_ID_LEN], uint8_t alg, struct file_key **out)
+static int key_load(const struct file_backend *b, const uint8_t id[KEY_ID_LEN], uint8_t alg,
+		    struct file_key **out)
 {
 	struct file_key *k = calloc(1, sizeof(*k));
 	int rc;
@@ -132,20 +133,21 @@ static int key_load(const struct file_backend *b, const uint8_t id[KEY_ID_LEN], 
 	return rc;
 }
 
-static int digest(struct file_session *s, uint8_t alg, const uint8_t *p, size_t len, uint8_t out[64], unsigned *n)
+static int digest(struct file_session *s, uint8_t alg, const uint8_t *p, size_t len, uint8_t out[64],
+		  unsigned *n)
 {
 	EVP_MD **md = &s->md[alg == 10 ? 1 : alg == 14 ? 2 : 0];
 
 	if (!*md)
 		*md = EVP_MD_fetch(NULL, pub_alg_digest(alg), NULL);
-	if (!*md || EVP_DigestInit_ex2(s->md_ctx, *md, NULL) != 1 || EVP_DigestUpdate(s->md_ctx, p, len) != 1 ||
-	    EVP_DigestFinal_ex(s->md_ctx, out, n) != 1)
+	if (!*md || EVP_DigestInit_ex2(s->md_ctx, *md, NULL) != 1 ||
+	    EVP_DigestUpdate(s->md_ctx, p, len) != 1 || EVP_DigestFinal_ex(s->md_ctx, out, n) != 1)
 		return ZS_ECRYPTO;
 	return 0;
 }
 
-static int sign_eddsa(struct file_session *s, struct file_key *k, const uint8_t *tbs, size_t len, uint8_t *sig,
-		      size_t *sig_len)
+static int sign_eddsa(struct file_session *s, struct file_key *k, const uint8_t *tbs, size_t len,
+		      uint8_t *sig, size_t *sig_len)
 {
 	/* without the reset OpenSSL goes on with the key of the init before */
 	if (EVP_MD_CTX_reset(s->sign_ctx) != 1 ||

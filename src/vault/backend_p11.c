@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Signing through PKCS#11. A signing thread has one session; key handles are cached per session, because they
- * die with it (P3), and every key is challenged once per session. Hashing is done here, the token gets what the
- * plainest mechanism wants; where a token refuses that, the hashing mechanism is tried and remembered. Whether a
- * signature is right is the gate's business; its form is checked here.
+ * die with it, and every key is challenged once per session. Hashing is done here, the token gets what the
+ * plainest mechanism wants; where a token refuses that, the hashing mechanism is tried and remembered.
+ * Whether a signature is right is the gate's business; its form is checked here.
  */
 #include "p11.h"
 
@@ -43,8 +43,8 @@ struct p11_session {
 /* EMSA-PKCS1-v1_5 (RFC 8017 9.2 note 1): DER of DigestInfo up to the hash. */
 static size_t digest_info(uint8_t alg, uint8_t *dst)
 {
-	static const uint8_t head[] = { 0x30, 0, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02,
-					0, 0x05, 0x00, 0x04, 0 };
+	static const uint8_t head[] = { 0x30, 0,    0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,
+					0x65, 0x03, 0x04, 0x02, 0,    0x05, 0x00, 0x04, 0 };
 	uint8_t n = alg == 8 ? 32 : 64;
 
 	memcpy(dst, head, sizeof(head));
@@ -55,8 +55,8 @@ static size_t digest_info(uint8_t alg, uint8_t *dst)
 }
 
 /* What the token is given, in the n-th way. False: there is no such way. */
-static bool sign_input(uint8_t alg, int way, const uint8_t *msg, size_t len, uint8_t room[128], CK_MECHANISM *m,
-		       struct p11_eddsa_params *ed, const uint8_t **in, size_t *in_len)
+static bool sign_input(uint8_t alg, int way, const uint8_t *msg, size_t len, uint8_t room[128],
+		       CK_MECHANISM *m, struct p11_eddsa_params *ed, const uint8_t **in, size_t *in_len)
 {
 	unsigned n = 0;
 	size_t head = 0;
@@ -83,7 +83,7 @@ static bool sign_input(uint8_t alg, int way, const uint8_t *msg, size_t len, uin
 	return true;
 }
 
-/* The token's answer in wire form: fixed length; DER of ECDSA undone (P16), RSA padded on the left. */
+/* The token's answer in wire form: fixed length; DER of ECDSA undone, RSA padded on the left. */
 static int normalise(uint8_t alg, size_t modulus, const uint8_t *raw, size_t n, uint8_t *sig, size_t *sig_len)
 {
 	size_t want = pub_alg_rsa(alg) ? modulus : pub_alg_sig_len(alg);
@@ -124,7 +124,7 @@ int p11_make_signature(const struct p11_at *at, uint8_t alg, CK_OBJECT_HANDLE ke
 			break;
 		atomic_store(&p->variant[alg], way ? 0 : 1);
 		if (begun) {
-			*discard = true; /* the operation may be active still (P11): again on a new session */
+			*discard = true; /* the operation may be active still: again on a new session */
 			return ZS_EVAULT;
 		}
 	}
@@ -160,7 +160,8 @@ int p11_challenge(const struct p11_at *at, uint8_t alg, CK_OBJECT_HANDLE key, co
 
 	*discard = false;
 	if (!rc)
-		rc = p11_make_signature(at, alg, key, p11_modulus_len(alg, pub), msg, sizeof(msg), sig, &len, discard);
+		rc = p11_make_signature(at, alg, key, p11_modulus_len(alg, pub), msg, sizeof(msg), sig, &len,
+					discard);
 	if (rc)
 		return rc;
 	rc = pub_to_pkey(alg, pub->octets, pub->len, &pkey);
@@ -168,8 +169,9 @@ int p11_challenge(const struct p11_at *at, uint8_t alg, CK_OBJECT_HANDLE key, co
 		rc = pub_verify(pkey, alg, msg, sizeof(msg), sig, len);
 	EVP_PKEY_free(pkey);
 	if (rc == ZS_EBADSIG)
-		log_limited(LL_ERR, "vault", NULL, "challenge", 10, "a key signs with another private key than its public "
-			    "key says (algorithm %u)", alg);
+		log_limited(LL_ERR, "vault", NULL, "challenge", 10,
+			    "a key signs with another private key than its public key says (algorithm %u)",
+			    alg);
 	*discard = rc != 0;
 	return rc ? ZS_EKEY : 0;
 }
@@ -218,7 +220,7 @@ static struct p11_key **cache_slot(struct p11_session *s, const uint8_t id[KEY_I
 	return &s->cache[set][s->turn[set]++ % CACHE_WAYS];
 }
 
-/* Keys that want the PIN again for every signature cannot sign on their own (P31). */
+/* Keys that want the PIN again for every signature cannot sign on their own. */
 static int check_always_auth(const struct p11_session *s, CK_OBJECT_HANDLE o)
 {
 	CK_BBOOL always = CK_FALSE;
@@ -227,7 +229,8 @@ static int check_always_auth(const struct p11_session *s, CK_OBJECT_HANDLE o)
 
 	if (rv != CKR_OK || !always)
 		return 0;
-	log_limited(LL_ERR, "vault", NULL, "always-auth", 3, "a key wants the PIN for every signature: not usable");
+	log_limited(LL_ERR, "vault", NULL, "always-auth", 3,
+		    "a key wants the PIN for every signature: not usable");
 	return ZS_EKEY;
 }
 
@@ -281,8 +284,8 @@ static int p11_key(struct session *base, const struct keymap_line *l, struct key
 	return 0;
 }
 
-static int p11_sign_request(struct session *base, const uint8_t *tbs, size_t len, uint8_t *sig, size_t *sig_len,
-			    uint32_t *usec)
+static int p11_sign_request(struct session *base, const uint8_t *tbs, size_t len, uint8_t *sig,
+			    size_t *sig_len, uint32_t *usec)
 {
 	struct p11_session *s = (struct p11_session *)base;
 	struct p11_key *k = s->current;
@@ -291,7 +294,8 @@ static int p11_sign_request(struct session *base, const uint8_t *tbs, size_t len
 
 	if (!k)
 		return ZS_EKEY;
-	rc = p11_make_signature(&s->at, k->algorithm, k->handle, k->modulus, tbs, len, sig, sig_len, &s->stale);
+	rc = p11_make_signature(&s->at, k->algorithm, k->handle, k->modulus, tbs, len, sig, sig_len,
+				&s->stale);
 	*usec = (uint32_t)mono_diff(clk_mono(), start);
 	return rc;
 }
@@ -326,7 +330,7 @@ static void p11_session_close(struct session *base, bool dead)
 	free(s);
 }
 
-/* No C_Finalize and no dlclose: libraries hang and crash there, and the process ends anyway (P28). */
+/* No C_Finalize and no dlclose: libraries hang and crash there, and the process ends anyway. */
 static void p11_free(struct backend *b)
 {
 	struct p11 *p = (struct p11 *)b;

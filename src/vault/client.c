@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The engine's side of a key store. One I/O thread owns everything but the inbox: what other threads ask for
- * (submit, attach, cancel, quit) is left there under the lock and the thread is woken. A request is in exactly
- * one place: not yet sent (its batch's cursor is before it), in a slot (sent), on `redo` (to be sent again) or
- * on `suspects` (was open when a vault died). While there are suspects, one request at a time is open, so that
- * the one that kills vaults is found.
+ * (submit, attach, cancel, quit) is left there under the lock and the thread is woken. A request is in
+ * exactly one place: not yet sent (its batch's cursor is before it), in a slot (sent), on `redo` (to be sent
+ * again) or on `suspects` (was open when a vault died). While there are suspects, one request at a time is
+ * open, so that the one that kills vaults is found.
  */
 #include "vault/client.h"
 

@@ -244,7 +244,8 @@ void crew_state(struct crew *c, const char *text)
 	crew_wake(c);
 }
 
-/* The store is going down: what nobody has begun goes back to the engine, which waits for us or our successor. */
+/* The store is going down: what nobody has begun goes back to the engine,
+ * which waits for us or our successor. */
 void crew_bounce(struct crew *c)
 {
 	for (int p = 0; p < SIGN_PRIOS; p++) {
@@ -380,7 +381,8 @@ void crew_news(struct crew *c, struct crew_news *out)
 	pthread_mutex_unlock(&c->lock);
 }
 
-static void worse_call(struct call_mark *m, mono_t now, int64_t *slack, enum call_kind *kind, uint32_t *age_ms)
+static void worse_call(struct call_mark *m, mono_t now, int64_t *slack, enum call_kind *kind,
+		       uint32_t *age_ms)
 {
 	int k = atomic_load_explicit(&m->kind, memory_order_acquire);
 	int64_t age = now.us - atomic_load_explicit(&m->since, memory_order_relaxed);

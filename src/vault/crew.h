@@ -78,7 +78,8 @@ void crew_retry(struct crew *c);
 void crew_keymap(struct crew *c, struct keymap *m);
 int crew_keymap_put(struct crew *c, const struct keymap_line *l);
 void crew_news(struct crew *c, struct crew_news *out);
-/* The vendor call nearest to or furthest past its deadline: its kind, and how long it runs. CALL_NONE: none. */
+/* The vendor call nearest to or furthest past its deadline: its kind, and how long it runs.
+ * CALL_NONE: none. */
 enum call_kind crew_call(struct crew *c, mono_t now, uint32_t *age_ms);
 /* True while no vendor call runs, so that joining the threads cannot hang. */
 bool crew_quiet(struct crew *c);

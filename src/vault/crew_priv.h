@@ -28,8 +28,8 @@ struct queue {
 };
 
 /*
- * Everything but map is under `lock`. `busy` counts signing threads inside the back end; the steward opens and
- * heals only when up is false and busy is 0, and no signing thread enters the back end while up is false.
+ * Everything but map is under `lock`. `busy` counts signing threads inside the back end; the steward opens
+ * and heals only when up is false and busy is 0, and no signing thread enters the back end while up is false.
  */
 struct crew {
 	const struct proto_setup *setup;

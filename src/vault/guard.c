@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The message guard. One pass over the input: RRSIG RDATA without the signature, then records that must all
- * be the same RRset in canonical form and order. What it cannot know (whether a name is authoritative, whether
- * the data is what the primary sent) is the gate's and the operator's business; what it can know is that a key
- * signs RRsets of its own zone and role only, for no longer than its keymap line says, and that no DNSKEY, CDS
- * or CDNSKEY RRset brings in a key that the parent did not write down. Pure; called by the signing threads.
+ * be the same RRset in canonical form and order. What it cannot know (whether a name is authoritative,
+ * whether the data is what the primary sent) is the gate's and the operator's business; what it can know is
+ * that a key signs RRsets of its own zone and role only, for no longer than its keymap line says, and that no
+ * DNSKEY, CDS or CDNSKEY RRset brings in a key that the parent did not write down. Pure; called by the
+ * signing threads.
  */
 #include "vault/guard.h"
 
@@ -152,12 +153,15 @@ static bool dnskey_ours(const struct keymap_line *line, const struct keymap *map
 	flags = be16(rdata) & (uint16_t)~FLAG_REVOKE;
 	while ((l = keymap_next_of_zone(map, line->zone, line->zone_len, &at)))
 		if (l->has_pub && l->algorithm == rdata[3] && memcmp(l->pub_sha256, hash, 32) == 0)
-			return flags == (l->role == ROLE_ZSK ? 256 : 257) && (type == TYPE_DNSKEY || flags == 257);
+			return flags == (l->role == ROLE_ZSK ? 256 : 257) &&
+			       (type == TYPE_DNSKEY || flags == 257);
 	return false;
 }
 
-/* The "delete" forms of RFC 8078 4 are refused as well: unsigning a zone needs an order that the parent knows. */
-static bool cds_ours(const struct keymap_line *line, const struct keymap *map, const uint8_t *rdata, size_t len)
+/* The "delete" forms of RFC 8078 4 are refused as well:
+ * unsigning a zone needs an order that the parent knows. */
+static bool cds_ours(const struct keymap_line *line, const struct keymap *map, const uint8_t *rdata,
+		     size_t len)
 {
 	const struct keymap_line *l;
 	size_t at = 0;
@@ -193,8 +197,8 @@ struct rrset {
 };
 
 /* One record after its owner. */
-static enum guard_reason check_record(const struct keymap_line *line, const struct keymap *map, struct rrset *s,
-				      struct rd *r)
+static enum guard_reason check_record(const struct keymap_line *line, const struct keymap *map,
+				      struct rrset *s, struct rd *r)
 {
 	uint16_t type = rd_u16(r), class = rd_u16(r);
 	uint32_t ttl = rd_u32(r);
@@ -213,7 +217,8 @@ static enum guard_reason check_record(const struct keymap_line *line, const stru
 		return GUARD_CANONICAL;
 	if (s->last && rdata_cmp(s->last, s->last_len, rdata, len) >= 0)
 		return GUARD_ORDER;
-	if (s->apex && (type == TYPE_DNSKEY || type == TYPE_CDNSKEY) && !dnskey_ours(line, map, type, rdata, len))
+	if (s->apex && (type == TYPE_DNSKEY || type == TYPE_CDNSKEY) &&
+	    !dnskey_ours(line, map, type, rdata, len))
 		return GUARD_FOREIGN_DNSKEY;
 	if (s->apex && type == TYPE_CDS && !cds_ours(line, map, rdata, len))
 		return GUARD_FOREIGN_DNSKEY;
@@ -237,8 +242,8 @@ static enum guard_reason check_owner(const struct keymap_line *line, const struc
 	return role_fits(line->role, s->type, s->apex) ? GUARD_OK : GUARD_ROLE;
 }
 
-static enum guard_reason check_records(const struct keymap_line *line, const struct keymap *map, struct rrset *s,
-				       unsigned sig_labels, struct rd *r)
+static enum guard_reason check_records(const struct keymap_line *line, const struct keymap *map,
+				       struct rrset *s, unsigned sig_labels, struct rd *r)
 {
 	enum guard_reason why = GUARD_OK;
 

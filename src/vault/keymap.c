@@ -88,7 +88,8 @@ static long find_index(const struct keymap *m, const uint8_t id[KEY_ID_LEN])
 				return (long)i;
 		return -1;
 	}
-	for (size_t s = hash_octets(id, KEY_ID_LEN) & (m->slots - 1); m->by_id[s]; s = (s + 1) & (m->slots - 1))
+	for (size_t s = hash_octets(id, KEY_ID_LEN) & (m->slots - 1); m->by_id[s];
+	     s = (s + 1) & (m->slots - 1))
 		if (memcmp(m->line[m->by_id[s] - 1].id, id, KEY_ID_LEN) == 0)
 			return (long)m->by_id[s] - 1;
 	return -1;
@@ -178,7 +179,8 @@ static int keymap_parse(char *text, struct keymap *m)
 
 	if (strncmp(text, KEYMAP_HEAD, strlen(KEYMAP_HEAD)) != 0)
 		return strncmp(text, "zoneseal-keymap ", 16) == 0 ? ZS_EVERSION : ZS_EFORMAT;
-	for (t = strtok_r(text + strlen(KEYMAP_HEAD), "\n", &save); t && !rc; t = strtok_r(NULL, "\n", &save)) {
+	for (t = strtok_r(text + strlen(KEYMAP_HEAD), "\n", &save); t && !rc;
+	     t = strtok_r(NULL, "\n", &save)) {
 		if (*t == '#')
 			continue;
 		rc = keymap_line_parse(t, &l);

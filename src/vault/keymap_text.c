@@ -18,7 +18,8 @@ static const char *const role_names[] = { [ROLE_KSK] = "ksk", [ROLE_ZSK] = "zsk"
 
 static bool octet_plain(uint8_t c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '*' || c == '/';
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '*' ||
+	       c == '/';
 }
 
 int keymap_zone_text(const uint8_t *zone, size_t zone_len, char *dst, size_t cap)
@@ -106,11 +107,11 @@ int keymap_line_text(const struct keymap_line *l, char *dst, size_t cap)
 	if (rc || l->role < ROLE_KSK || l->role > ROLE_CSK)
 		return rc ? rc : ZS_EINVAL;
 	if (l->has_pub)
-		snprintf(tail, sizeof(tail), "%s tag %u ds2 %s ds4 %s", text_hex(pub, l->pub_sha256, 32), l->tag,
-			 text_hex(ds2, l->ds_sha256, 32), text_hex(ds4, l->ds_sha384, 48));
+		snprintf(tail, sizeof(tail), "%s tag %u ds2 %s ds4 %s", text_hex(pub, l->pub_sha256, 32),
+			 l->tag, text_hex(ds2, l->ds_sha256, 32), text_hex(ds4, l->ds_sha384, 48));
 	n = snprintf(dst, cap, "key %s keystore %s zone %s role %s algorithm %u bits %u validity %lld pub %s",
-		     text_hex(id, l->id, KEY_ID_LEN), l->keystore, zone, role_names[l->role], l->algorithm, l->bits,
-		     (long long)l->max_validity, tail);
+		     text_hex(id, l->id, KEY_ID_LEN), l->keystore, zone, role_names[l->role], l->algorithm,
+		     l->bits, (long long)l->max_validity, tail);
 	return n < 0 || (size_t)n >= cap ? ZS_EFULL : 0;
 }
 
@@ -172,7 +173,8 @@ static int parse_fields(char **save, struct keymap_line *l)
 		return ZS_EFORMAT;
 	strcpy(l->keystore, v);
 	v = next_value(save, "zone");
-	if (!v || keymap_zone_parse(v, l->zone, &l->zone_len) || parse_role(next_value(save, "role"), &l->role))
+	if (!v || keymap_zone_parse(v, l->zone, &l->zone_len) ||
+	    parse_role(next_value(save, "role"), &l->role))
 		return ZS_EFORMAT;
 	if (next_number(save, "algorithm", UINT8_MAX, &alg) || next_number(save, "bits", UINT16_MAX, &bits) ||
 	    next_number(save, "validity", INT64_MAX, &validity))
@@ -216,7 +218,8 @@ int keymap_set_pub(struct keymap_line *l, const uint8_t *pub, size_t pub_len)
 		return ZS_EINVAL;
 	rc = pub_hash(pub, pub_len, n.pub_sha256);
 	if (!rc)
-		rc = pub_ds(l->zone, l->zone_len, flags, l->algorithm, pub, pub_len, n.ds_sha256, n.ds_sha384);
+		rc = pub_ds(l->zone, l->zone_len, flags, l->algorithm, pub, pub_len, n.ds_sha256,
+			    n.ds_sha384);
 	if (rc)
 		return rc;
 	n.tag = pub_tag(flags, l->algorithm, pub, pub_len);

@@ -21,8 +21,8 @@
 
 static void latch_text(const char *keystore, const struct stat *st, char *dst, size_t cap)
 {
-	snprintf(dst, cap, "zoneseal-latch 1\nkeystore %s\ninode %llu\nmtime %lld.%09ld\nsize %lld\n", keystore,
-		 (unsigned long long)st->st_ino, (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
+	snprintf(dst, cap, "zoneseal-latch 1\nkeystore %s\ninode %llu\nmtime %lld.%09ld\nsize %lld\n",
+		 keystore, (unsigned long long)st->st_ino, (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
 		 (long long)st->st_size);
 }
 

@@ -10,10 +10,12 @@
 #include <stddef.h>
 
 /*
- * Reads the PIN and sets the latch for it, durably. 0 and *pin (fs_free_secret); ZS_EPIN when the latch stands
- * for this very file, or is damaged; else what went wrong with the files. pin_file may be NULL: ZS_ENOENT.
+ * Reads the PIN and sets the latch for it, durably. 0 and *pin (fs_free_secret); ZS_EPIN when the latch
+ * stands for this very file, or is damaged; else what went wrong with the files. pin_file may be NULL:
+ * ZS_ENOENT.
  */
-int latch_arm(const char *latch_path, const char *keystore, const char *pin_file, char **pin, size_t *pin_len);
+int latch_arm(const char *latch_path, const char *keystore, const char *pin_file, char **pin,
+	      size_t *pin_len);
 /* A missing latch is success. */
 int latch_clear(const char *latch_path);
 

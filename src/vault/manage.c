@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The parent's side of one vault. Everything is queued and answered through vmanage_event(); the only files
- * touched are the PIN file and the latch, when the vault asks for the PIN. The PIN travels in a pipe whose read
- * end is passed, so that it never stands in a frame buffer. No clock of its own: the heartbeat's age is
- * counted from the vmanage_overdue() call that first sees it, and anew after a time in which nobody called (the
- * parent was stopped, or the machine was: the vault is not to blame).
+ * touched are the PIN file and the latch, when the vault asks for the PIN. The PIN travels in a pipe whose
+ * read end is passed, so that it never stands in a frame buffer. No clock of its own: the heartbeat's age is
+ * counted from the vmanage_overdue() call that first sees it, and anew after a time in which nobody called
+ * (the parent was stopped, or the machine was: the vault is not to blame).
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* pipe2 */
@@ -138,7 +138,8 @@ static int on_need_pin(struct vmanage *m)
 	char *pin = NULL;
 	size_t len = 0;
 	uint8_t code;
-	int rc = m->latch_path ? latch_arm(m->latch_path, m->setup.keystore, m->pin_file, &pin, &len) : ZS_EINVAL;
+	int rc = m->latch_path ? latch_arm(m->latch_path, m->setup.keystore, m->pin_file, &pin, &len)
+			       : ZS_EINVAL;
 
 	if (!rc) {
 		rc = send_pin(m, pin, len);
@@ -149,8 +150,8 @@ static int on_need_pin(struct vmanage *m)
 		latch_clear(m->latch_path); /* it never left */
 	}
 	if (rc != ZS_EPIN && rc != ZS_ENOENT)
-		log_limited(LL_ERR, "vault", NULL, "pin", 3, "key store %s: PIN file or latch: %s", m->setup.keystore,
-			    zs_strerror(rc));
+		log_limited(LL_ERR, "vault", NULL, "pin", 3, "key store %s: PIN file or latch: %s",
+			    m->setup.keystore, zs_strerror(rc));
 	code = rc == ZS_EPIN ? PIN_LATCHED : !m->pin_file ? PIN_NONE : PIN_ERROR;
 	return frame_send(m->conn, PT_PIN, &code, 1, NULL, 0);
 }
@@ -165,13 +166,16 @@ static int on_login(struct vmanage *m, struct rd *r)
 		return ZS_EFORMAT;
 	m->login_open = false;
 	if (code == LOGIN_REFUSED) {
-		log_msg(LL_ERR, "vault", NULL, "key store %s: login refused (%s); not tried again until the PIN file "
-			"changes or `hsm retry`", m->setup.keystore, text);
+		log_msg(LL_ERR, "vault", NULL,
+			"key store %s: login refused (%s); not tried again until the PIN file changes or "
+			"`hsm retry`",
+			m->setup.keystore, text);
 		return 0;
 	}
 	/* right, or not the PIN's fault */
 	if (latch_clear(m->latch_path))
-		log_msg(LL_ERR, "vault", NULL, "key store %s: cannot remove the PIN latch", m->setup.keystore);
+		log_msg(LL_ERR, "vault", NULL, "key store %s: cannot remove the PIN latch",
+			m->setup.keystore);
 	return 0;
 }
 

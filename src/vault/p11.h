@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Inside of the PKCS#11 back end: p11_module.c (the library and thin, marked calls), p11_store.c (token, login,
- * healing), p11_key.c (objects and their attributes), backend_p11.c (sessions and signatures).
+ * Inside of the PKCS#11 back end: p11_module.c (the library and thin, marked calls), p11_store.c (token,
+ * login, healing), p11_key.c (objects and their attributes), backend_p11.c (sessions and signatures).
  */
 #ifndef ZONESEAL_VAULT_P11_H
 #define ZONESEAL_VAULT_P11_H
@@ -63,7 +63,7 @@ enum p11_class {
 	RV_BUSY,         /* no more sessions or memory */
 	RV_SESSION,      /* this session is done for */
 	RV_KEYS,         /* and every key handle */
-	RV_SESSIONS,     /* all sessions are (P1) */
+	RV_SESSIONS,     /* all sessions are */
 	RV_LOGIN,
 	RV_TOKEN,        /* token or library lost */
 };
@@ -81,10 +81,12 @@ int p11_initialize(struct p11 *p, char *text, size_t cap);
 void p11_finalize(struct p11 *p);
 CK_RV p11_open_session(struct p11_at *at, bool write);
 void p11_close_session(struct p11_at *at);
-CK_RV p11_find(const struct p11_at *at, CK_OBJECT_CLASS class, const uint8_t id[KEY_ID_LEN], CK_OBJECT_HANDLE *out,
-	       size_t max, size_t *n);
-/* *len: room, then octets; CKR_ATTRIBUTE_TYPE_INVALID for every way in which a token says that it has none. */
-CK_RV p11_attribute(const struct p11_at *at, CK_OBJECT_HANDLE o, CK_ATTRIBUTE_TYPE type, void *dst, size_t *len);
+CK_RV p11_find(const struct p11_at *at, CK_OBJECT_CLASS class, const uint8_t id[KEY_ID_LEN],
+	       CK_OBJECT_HANDLE *out, size_t max, size_t *n);
+/* *len: room, then octets; CKR_ATTRIBUTE_TYPE_INVALID for every way in which a token says that it has
+ * none. */
+CK_RV p11_attribute(const struct p11_at *at, CK_OBJECT_HANDLE o, CK_ATTRIBUTE_TYPE type, void *dst,
+		    size_t *len);
 /* *begun: C_SignInit succeeded, so that the session must go when C_Sign fails. */
 CK_RV p11_sign(const struct p11_at *at, CK_MECHANISM *m, CK_OBJECT_HANDLE key, const uint8_t *msg, size_t len,
 	       uint8_t *sig, size_t *sig_len, bool *begun);

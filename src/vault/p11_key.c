@@ -23,8 +23,8 @@ static bool logged_in(const struct p11_at *at)
 	p11_enter(at->p, at->mark, CALL_OPEN);
 	rv = at->p->f->C_GetSessionInfo(at->h, &info);
 	p11_leave(at->p, at->mark);
-	return rv != CKR_OK || !(at->p->token.flags & CKF_LOGIN_REQUIRED) || info.state == CKS_RO_USER_FUNCTIONS ||
-	       info.state == CKS_RW_USER_FUNCTIONS;
+	return rv != CKR_OK || !(at->p->token.flags & CKF_LOGIN_REQUIRED) ||
+	       info.state == CKS_RO_USER_FUNCTIONS || info.state == CKS_RW_USER_FUNCTIONS;
 }
 
 int p11_find_key(const struct p11_at *at, const uint8_t id[KEY_ID_LEN], CK_OBJECT_HANDLE *out)
@@ -37,8 +37,8 @@ int p11_find_key(const struct p11_at *at, const uint8_t id[KEY_ID_LEN], CK_OBJEC
 		return p11_failed(at->p, rv) == ZS_ELIMIT ? ZS_EVAULT : p11_failed(at->p, rv);
 	if (n == 0 && !logged_in(at))
 		return p11_failed(at->p, CKR_USER_NOT_LOGGED_IN);
-	if (n != 1)
-		return n ? ZS_EKEY : ZS_ENOENT; /* of two keys with one id nobody can say which is meant (P20) */
+	if (n != 1) /* of two keys with one id nobody can say which is meant */
+		return n ? ZS_EKEY : ZS_ENOENT;
 	*out = o[0];
 	return 0;
 }
@@ -108,7 +108,7 @@ static int destroy_all(const struct p11_at *at, CK_OBJECT_CLASS class, const uin
 	return rc;
 }
 
-/* Curve names as tokens want them: OIDs, and for Edwards curves PrintableStrings or private OIDs (P18). */
+/* Curve names as tokens want them: OIDs, and for Edwards curves PrintableStrings or private OIDs. */
 struct curve {
 	uint8_t alg, len;
 	uint8_t der[16];
@@ -129,19 +129,23 @@ static CK_RV generate_pair(const struct p11_at *at, const struct keymap_line *l,
 	CK_ULONG bits = l->bits;
 	uint8_t e[] = { 1, 0, 1 };
 	char label[64], hex[2 * KEY_ID_LEN + 1];
-	CK_MECHANISM m = { pub_alg_rsa(l->algorithm)    ? CKM_RSA_PKCS_KEY_PAIR_GEN
-			   : pub_alg_ecdsa(l->algorithm) ? CKM_EC_KEY_PAIR_GEN : CKM_EC_EDWARDS_KEY_PAIR_GEN, NULL, 0 };
+	CK_MECHANISM m = { pub_alg_rsa(l->algorithm)     ? CKM_RSA_PKCS_KEY_PAIR_GEN
+			   : pub_alg_ecdsa(l->algorithm) ? CKM_EC_KEY_PAIR_GEN
+							 : CKM_EC_EDWARDS_KEY_PAIR_GEN,
+			   NULL, 0 };
 	CK_OBJECT_HANDLE pub, priv;
 	CK_RV rv;
 	int n = snprintf(label, sizeof(label), "zoneseal-%s", text_hex(hex, l->id, KEY_ID_LEN));
 	CK_ATTRIBUTE pub_t[7] = {
-		{ CKA_TOKEN, &yes, sizeof(yes) }, { CKA_PRIVATE, &no, sizeof(no) }, { CKA_VERIFY, &yes, sizeof(yes) },
-		{ CKA_ID, (void *)(uintptr_t)l->id, KEY_ID_LEN }, { CKA_LABEL, label, (CK_ULONG)n },
+		{ CKA_TOKEN, &yes, sizeof(yes) }, { CKA_PRIVATE, &no, sizeof(no) },
+		{ CKA_VERIFY, &yes, sizeof(yes) }, { CKA_ID, (void *)(uintptr_t)l->id, KEY_ID_LEN },
+		{ CKA_LABEL, label, (CK_ULONG)n },
 	};
 	CK_ATTRIBUTE priv_t[] = {
-		{ CKA_TOKEN, &yes, sizeof(yes) }, { CKA_PRIVATE, &yes, sizeof(yes) }, { CKA_SENSITIVE, &yes, sizeof(yes) },
-		{ CKA_EXTRACTABLE, &no, sizeof(no) }, { CKA_SIGN, &yes, sizeof(yes) },
-		{ CKA_ID, (void *)(uintptr_t)l->id, KEY_ID_LEN }, { CKA_LABEL, label, (CK_ULONG)n },
+		{ CKA_TOKEN, &yes, sizeof(yes) }, { CKA_PRIVATE, &yes, sizeof(yes) },
+		{ CKA_SENSITIVE, &yes, sizeof(yes) }, { CKA_EXTRACTABLE, &no, sizeof(no) },
+		{ CKA_SIGN, &yes, sizeof(yes) }, { CKA_ID, (void *)(uintptr_t)l->id, KEY_ID_LEN },
+		{ CKA_LABEL, label, (CK_ULONG)n },
 	};
 	CK_ULONG pub_n = 5;
 
@@ -152,7 +156,8 @@ static CK_RV generate_pair(const struct p11_at *at, const struct keymap_line *l,
 		pub_t[pub_n++] = (CK_ATTRIBUTE){ CKA_PUBLIC_EXPONENT, e, sizeof(e) };
 	}
 	p11_enter(at->p, at->mark, CALL_GENERATE);
-	rv = at->p->f->C_GenerateKeyPair(at->h, &m, pub_t, pub_n, priv_t, sizeof(priv_t) / sizeof(priv_t[0]), &pub, &priv);
+	rv = at->p->f->C_GenerateKeyPair(at->h, &m, pub_t, pub_n, priv_t, sizeof(priv_t) / sizeof(priv_t[0]),
+					 &pub, &priv);
 	p11_leave(at->p, at->mark);
 	return rv;
 }
@@ -167,7 +172,8 @@ static CK_RV generate_any(const struct p11_at *at, const struct keymap_line *l)
 		if (curves[i].alg != l->algorithm)
 			continue;
 		rv = generate_pair(at, l, &curves[i]);
-		/* tokens say many things of a curve name that they do not know; those that spell doom end it */
+		/* tokens say many things of a curve name that they do not know;
+		 * those that spell doom end it */
 		if (rv == CKR_OK || p11_class(rv) >= RV_SESSIONS)
 			return rv;
 	}
@@ -258,8 +264,9 @@ int p11_test(struct backend *b, char *text, size_t cap)
 		return p11_failed(p, rv);
 	}
 	p11_close_session(&at);
-	snprintf(text, cap, "token %.*s, serial %.*s, model %.*s, %s", trimmed(t->label, sizeof(t->label)), t->label,
-		 trimmed(t->serialNumber, sizeof(t->serialNumber)), t->serialNumber, trimmed(t->model, sizeof(t->model)),
-		 t->model, p->serial ? "one caller at a time" : "thread-safe");
+	snprintf(text, cap, "token %.*s, serial %.*s, model %.*s, %s", trimmed(t->label, sizeof(t->label)),
+		 t->label, trimmed(t->serialNumber, sizeof(t->serialNumber)), t->serialNumber,
+		 trimmed(t->model, sizeof(t->model)), t->model,
+		 p->serial ? "one caller at a time" : "thread-safe");
 	return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The vendor's library, loaded by dlopen() in this process only, and the calls that we make on it. Every call
- * is marked with its kind and start, so that the loop can tell the parent; modules that are not thread-safe get
- * one caller at a time. Return values are sorted into classes here, once.
+ * is marked with its kind and start, so that the loop can tell the parent; modules that are not thread-safe
+ * get one caller at a time. Return values are sorted into classes here, once.
  */
 #include "p11.h"
 
@@ -13,7 +13,7 @@
 #include "base/clk.h"
 #include "base/err.h"
 
-#define FIND_ROUNDS 64 /* a search that does not end is ended (P29) */
+#define FIND_ROUNDS 64 /* a search that does not end is ended: some tokens go on for ever */
 
 enum p11_class p11_class(CK_RV rv)
 {
@@ -63,14 +63,17 @@ enum p11_class p11_class(CK_RV rv)
 const char *p11_rv_text(CK_RV rv, char buf[48])
 {
 	static const struct { CK_RV rv; const char *text; } names[] = {
-		{ CKR_OK, "ok" }, { CKR_GENERAL_ERROR, "general error" }, { CKR_FUNCTION_FAILED, "function failed" },
-		{ CKR_DEVICE_ERROR, "device error" }, { CKR_DEVICE_REMOVED, "device removed" },
-		{ CKR_TOKEN_NOT_PRESENT, "token not present" }, { CKR_PIN_INCORRECT, "PIN incorrect" },
-		{ CKR_PIN_LOCKED, "PIN locked" }, { CKR_PIN_EXPIRED, "PIN expired" }, { CKR_PIN_INVALID, "PIN invalid" },
+		{ CKR_OK, "ok" }, { CKR_GENERAL_ERROR, "general error" },
+		{ CKR_FUNCTION_FAILED, "function failed" }, { CKR_DEVICE_ERROR, "device error" },
+		{ CKR_DEVICE_REMOVED, "device removed" }, { CKR_TOKEN_NOT_PRESENT, "token not present" },
+		{ CKR_PIN_INCORRECT, "PIN incorrect" }, { CKR_PIN_LOCKED, "PIN locked" },
+		{ CKR_PIN_EXPIRED, "PIN expired" }, { CKR_PIN_INVALID, "PIN invalid" },
 		{ CKR_PIN_LEN_RANGE, "PIN length" }, { CKR_SESSION_COUNT, "too many sessions" },
-		{ CKR_SESSION_HANDLE_INVALID, "session handle invalid" }, { CKR_USER_NOT_LOGGED_IN, "not logged in" },
-		{ CKR_CRYPTOKI_NOT_INITIALIZED, "library not initialized" }, { CKR_MECHANISM_INVALID, "mechanism invalid" },
-		{ CKR_HOST_MEMORY, "host memory" }, { CKR_DEVICE_MEMORY, "device memory" },
+		{ CKR_SESSION_HANDLE_INVALID, "session handle invalid" },
+		{ CKR_USER_NOT_LOGGED_IN, "not logged in" },
+		{ CKR_CRYPTOKI_NOT_INITIALIZED, "library not initialized" },
+		{ CKR_MECHANISM_INVALID, "mechanism invalid" }, { CKR_HOST_MEMORY, "host memory" },
+		{ CKR_DEVICE_MEMORY, "device memory" },
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -95,7 +98,8 @@ int p11_failed(struct p11 *p, CK_RV rv)
 	case RV_KEYS:
 		p->keys++;
 		return ZS_EVAULT;
-	case RV_SESSIONS: /* the others are as dead: all are closed and opened anew, before one request fails on two */
+	case RV_SESSIONS:
+		/* the others are as dead: all are closed and opened anew, before one request fails on two */
 	case RV_LOGIN:
 		p->host->sick(p->host->ctx, HEAL_LOGIN);
 		return ZS_EVAULT;
@@ -143,7 +147,7 @@ int p11_load(struct p11 *p, char *text, size_t cap)
 	return ZS_EINVAL;
 }
 
-/* CKR_CANT_LOCK: the module has no locks of its own; then it gets one caller at a time (P26). */
+/* CKR_CANT_LOCK: the module has no locks of its own; then it gets one caller at a time. */
 int p11_initialize(struct p11 *p, char *text, size_t cap)
 {
 	CK_C_INITIALIZE_ARGS args = { .flags = CKF_OS_LOCKING_OK };
@@ -194,7 +198,7 @@ CK_RV p11_open_session(struct p11_at *at, bool write)
 	CK_FLAGS flags = write || at->p->write_sessions ? CKF_RW_SESSION : 0;
 	CK_RV rv = open_one(at, flags), other;
 
-	/* some tokens have one sort only (P25) */
+	/* some tokens have one sort only */
 	if (write || p11_class(rv) != RV_SESSION)
 		return rv;
 	other = open_one(at, flags ^ CKF_RW_SESSION);
@@ -214,7 +218,8 @@ void p11_close_session(struct p11_at *at)
 	at->h = 0;
 }
 
-static CK_RV find_marked(const struct p11_at *at, CK_ATTRIBUTE *t, CK_OBJECT_HANDLE *out, size_t max, size_t *n)
+static CK_RV find_marked(const struct p11_at *at, CK_ATTRIBUTE *t, CK_OBJECT_HANDLE *out, size_t max,
+			 size_t *n)
 {
 	CK_FUNCTION_LIST *f = at->p->f;
 	CK_RV rv = f->C_FindObjectsInit(at->h, t, 2), end;
@@ -239,8 +244,8 @@ static CK_RV find_marked(const struct p11_at *at, CK_ATTRIBUTE *t, CK_OBJECT_HAN
 	return rv != CKR_OK ? rv : end;
 }
 
-CK_RV p11_find(const struct p11_at *at, CK_OBJECT_CLASS class, const uint8_t id[KEY_ID_LEN], CK_OBJECT_HANDLE *out,
-	       size_t max, size_t *n)
+CK_RV p11_find(const struct p11_at *at, CK_OBJECT_CLASS class, const uint8_t id[KEY_ID_LEN],
+	       CK_OBJECT_HANDLE *out, size_t max, size_t *n)
 {
 	CK_ATTRIBUTE t[2] = {
 		{ CKA_CLASS, &class, sizeof(class) },
@@ -255,7 +260,8 @@ CK_RV p11_find(const struct p11_at *at, CK_OBJECT_CLASS class, const uint8_t id[
 	return rv;
 }
 
-CK_RV p11_attribute(const struct p11_at *at, CK_OBJECT_HANDLE o, CK_ATTRIBUTE_TYPE type, void *dst, size_t *len)
+CK_RV p11_attribute(const struct p11_at *at, CK_OBJECT_HANDLE o, CK_ATTRIBUTE_TYPE type, void *dst,
+		    size_t *len)
 {
 	CK_ATTRIBUTE t = { type, dst, *len };
 	CK_RV rv;
@@ -280,7 +286,7 @@ CK_RV p11_sign(const struct p11_at *at, CK_MECHANISM *m, CK_OBJECT_HANDLE key, c
 	p11_enter(at->p, at->mark, CALL_SIGN);
 	rv = at->p->f->C_SignInit(at->h, m, key);
 	*begun = rv == CKR_OK;
-	if (rv == CKR_OK) /* a large buffer at once: the size query is where libraries differ (P12) */
+	if (rv == CKR_OK) /* a large buffer at once: the size query is where libraries differ */
 		rv = at->p->f->C_Sign(at->h, (CK_BYTE *)(uintptr_t)msg, len, sig, &n);
 	p11_leave(at->p, at->mark);
 	if (rv == CKR_OK && n > *sig_len)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The token: found by what its URI says about it (label, serial, ...), never by slot number; opened, logged in
- * once, with one idle session that holds the login. The PIN comes from the parent for one C_Login at a time and
- * is cleared. Steward thread only, while nobody signs.
+ * The token: found by what its URI says about it (label, serial, ...), never by slot number; opened, logged
+ * in once, with one idle session that holds the login. The PIN comes from the parent for one C_Login at a
+ * time and is cleared. Steward thread only, while nobody signs.
  */
 #include "p11.h"
 
@@ -109,8 +109,8 @@ static int read_pin(int fd, uint8_t pin[PIN_ROOM], size_t *len)
 
 static bool about_pin(CK_RV rv)
 {
-	return rv == CKR_PIN_INCORRECT || rv == CKR_PIN_INVALID || rv == CKR_PIN_LEN_RANGE || rv == CKR_PIN_EXPIRED ||
-	       rv == CKR_PIN_LOCKED || rv == CKR_USER_PIN_NOT_INITIALIZED;
+	return rv == CKR_PIN_INCORRECT || rv == CKR_PIN_INVALID || rv == CKR_PIN_LEN_RANGE ||
+	       rv == CKR_PIN_EXPIRED || rv == CKR_PIN_LOCKED || rv == CKR_USER_PIN_NOT_INITIALIZED;
 }
 
 static int do_login(struct p11 *p, int fd, char *text, size_t cap)
@@ -131,8 +131,9 @@ static int do_login(struct p11 *p, int fd, char *text, size_t cap)
 	}
 	OPENSSL_cleanse(pin, sizeof(pin));
 	munlock(pin, sizeof(pin));
-	/* after a half reset the token may know us still (P6); the challenge proves the rest */
-	code = rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN ? LOGIN_OK : about_pin(rv) ? LOGIN_REFUSED : LOGIN_OTHER;
+	/* after a half reset the token may know us still; the challenge proves the rest */
+	code = rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN ? LOGIN_OK
+	       : about_pin(rv) ? LOGIN_REFUSED : LOGIN_OTHER;
 	p->host->login(p->host->ctx, code, p11_rv_text(rv, buf));
 	if (code == LOGIN_OK)
 		return 0;
@@ -158,9 +159,10 @@ static int login(struct p11 *p, char *text, size_t cap)
 		return ZS_EVAULT;
 	if (code == PIN_HERE)
 		return do_login(p, fd, text, cap);
-	snprintf(text, cap, "%s", code == PIN_LATCHED ? "PIN latch set: change the PIN file or say `hsm retry`"
-				  : code == PIN_NONE ? "the token wants a PIN and none is configured"
-						     : "PIN file or latch not usable");
+	snprintf(text, cap, "%s",
+		 code == PIN_LATCHED ? "PIN latch set: change the PIN file or say `hsm retry`"
+		 : code == PIN_NONE ? "the token wants a PIN and none is configured"
+				    : "PIN file or latch not usable");
 	return ZS_EPIN;
 }
 

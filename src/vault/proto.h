@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The frames between parent, vault and engine, as PROTOCOL.vault describes them. Writers append to a struct
- * wr, readers take from a struct rd; both have sticky errors, so that callers check once. A frame that does not
- * decode whole ends its connection: peers are our own processes, and one that talks nonsense was taken over.
+ * wr, readers take from a struct rd; both have sticky errors, so that callers check once. A frame that does
+ * not decode whole ends its connection: peers are our own processes, and one that talks nonsense was taken
+ * over.
  */
 #ifndef ZONESEAL_VAULT_PROTO_H
 #define ZONESEAL_VAULT_PROTO_H

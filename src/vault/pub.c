@@ -81,7 +81,8 @@ int pub_hash(const uint8_t *pub, size_t len, uint8_t sha256[32])
 
 uint16_t pub_tag(uint16_t flags, uint8_t alg, const uint8_t *pub, size_t len)
 {
-	/* RFC 4034 appendix B over flags, protocol 3, algorithm, public key: the key starts at an even octet */
+	/* RFC 4034 appendix B over flags, protocol 3, algorithm,
+	 * public key: the key starts at an even octet */
 	uint32_t ac = (uint32_t)flags + (3u << 8) + alg;
 
 	for (size_t i = 0; i < len; i++)
@@ -90,8 +91,8 @@ uint16_t pub_tag(uint16_t flags, uint8_t alg, const uint8_t *pub, size_t len)
 	return (uint16_t)ac;
 }
 
-int pub_ds(const uint8_t *owner, size_t owner_len, uint16_t flags, uint8_t alg, const uint8_t *pub, size_t len,
-	   uint8_t sha256[32], uint8_t sha384[48])
+int pub_ds(const uint8_t *owner, size_t owner_len, uint16_t flags, uint8_t alg, const uint8_t *pub,
+	   size_t len, uint8_t sha256[32], uint8_t sha384[48])
 {
 	uint8_t buf[255 + 4 + 1032];
 	struct wr w = wr_fixed(buf, sizeof(buf));
@@ -141,8 +142,8 @@ static int rsa_from_pkey(const EVP_PKEY *pkey, uint8_t *pub, size_t *len)
 	int rc = ZS_EKEY;
 
 	if (EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_N, &n) == 1 &&
-	    EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_E, &e) == 1 && BN_num_bytes(n) <= RSA_MODULUS_MAX &&
-	    BN_num_bytes(e) <= RSA_MODULUS_MAX)
+	    EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_E, &e) == 1 &&
+	    BN_num_bytes(n) <= RSA_MODULUS_MAX && BN_num_bytes(e) <= RSA_MODULUS_MAX)
 		rc = pub_from_rsa(nb, (size_t)BN_bn2bin(n, nb), eb, (size_t)BN_bn2bin(e, eb), pub, len);
 	BN_free(n);
 	BN_free(e);
@@ -157,7 +158,8 @@ static int ec_from_pkey(const EVP_PKEY *pkey, const struct alg *a, uint8_t *pub,
 
 	if (*len < 2 * a->size)
 		return ZS_EFULL;
-	if (EVP_PKEY_get_utf8_string_param(pkey, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof(group), NULL) == 1 &&
+	if (EVP_PKEY_get_utf8_string_param(pkey, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof(group), NULL) ==
+		    1 &&
 	    (EC_curve_nist2nid(group) == a->nid || OBJ_sn2nid(group) == a->nid) &&
 	    EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_EC_PUB_X, &x) == 1 &&
 	    EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_EC_PUB_Y, &y) == 1 &&
@@ -182,7 +184,8 @@ int pub_from_pkey(const EVP_PKEY *pkey, uint8_t alg, uint8_t *pub, size_t *len)
 	if (pub_alg_ecdsa(alg))
 		return EVP_PKEY_get_base_id(pkey) == EVP_PKEY_EC ? ec_from_pkey(pkey, a, pub, len) : ZS_EKEY;
 	n = *len;
-	if (EVP_PKEY_get_base_id(pkey) != a->nid || EVP_PKEY_get_raw_public_key(pkey, pub, &n) != 1 || n != a->size)
+	if (EVP_PKEY_get_base_id(pkey) != a->nid || EVP_PKEY_get_raw_public_key(pkey, pub, &n) != 1 ||
+	    n != a->size)
 		return ZS_EKEY;
 	*len = n;
 	return 0;
@@ -274,8 +277,8 @@ static const uint8_t *der_unwrap(const uint8_t *p, size_t len, size_t want)
 	if (len == want + head && p[0] == 0x04 && p[head - 1] == want && (head == 2 || p[1] == 0x81))
 		return p + head;
 	head = want + 1 < 128 ? 2 : 3;
-	if (len == want + head + 1 && p[0] == 0x03 && p[head - 1] == want + 1 && (head == 2 || p[1] == 0x81) &&
-	    p[head] == 0)
+	if (len == want + head + 1 && p[0] == 0x03 && p[head - 1] == want + 1 &&
+	    (head == 2 || p[1] == 0x81) && p[head] == 0)
 		return p + head + 1;
 	return NULL;
 }
@@ -363,7 +366,8 @@ size_t pub_sig_to_der(const uint8_t *rs, size_t size, uint8_t der[144])
 	return n + 2;
 }
 
-int pub_verify(EVP_PKEY *pkey, uint8_t alg, const uint8_t *msg, size_t len, const uint8_t *sig, size_t sig_len)
+int pub_verify(EVP_PKEY *pkey, uint8_t alg, const uint8_t *msg, size_t len, const uint8_t *sig,
+	       size_t sig_len)
 {
 	const struct alg *a = alg_find(alg);
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();

@@ -25,8 +25,8 @@ size_t pub_alg_sig_len(uint8_t alg);
 int pub_hash(const uint8_t *pub, size_t len, uint8_t sha256[32]);
 uint16_t pub_tag(uint16_t flags, uint8_t alg, const uint8_t *pub, size_t len);
 /* DS digests of owner | flags | 3 | alg | pub (RFC 4034 5.1.4). */
-int pub_ds(const uint8_t *owner, size_t owner_len, uint16_t flags, uint8_t alg, const uint8_t *pub, size_t len,
-	   uint8_t sha256[32], uint8_t sha384[48]);
+int pub_ds(const uint8_t *owner, size_t owner_len, uint16_t flags, uint8_t alg, const uint8_t *pub,
+	   size_t len, uint8_t sha256[32], uint8_t sha384[48]);
 
 /* *len: room, then octets. ZS_EKEY when the key does not fit the algorithm, ZS_EFULL. */
 int pub_from_pkey(const EVP_PKEY *pkey, uint8_t alg, uint8_t *pub, size_t *len);
@@ -37,7 +37,8 @@ int pub_from_rsa(const uint8_t *n, size_t n_len, const uint8_t *e, size_t e_len,
 int pub_from_point(uint8_t alg, const uint8_t *p, size_t p_len, uint8_t *pub, size_t *len);
 int pub_to_pkey(uint8_t alg, const uint8_t *pub, size_t len, EVP_PKEY **out);
 /* 0, ZS_EBADSIG, ZS_ECRYPTO. sig in DNSSEC wire form. */
-int pub_verify(EVP_PKEY *pkey, uint8_t alg, const uint8_t *msg, size_t len, const uint8_t *sig, size_t sig_len);
+int pub_verify(EVP_PKEY *pkey, uint8_t alg, const uint8_t *msg, size_t len, const uint8_t *sig,
+	       size_t sig_len);
 
 /* ECDSA-Sig-Value to r|s of 2 * size octets: 0 or ZS_EFORMAT. And back: octets written into der[144]. */
 int pub_sig_from_der(const uint8_t *der, size_t len, size_t size, uint8_t *rs);

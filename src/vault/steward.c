@@ -79,8 +79,8 @@ static void heal_store(struct crew *c)
 	enum heal degree = c->want > c->last ? c->want : (enum heal)(c->last + 1);
 
 	c->want = HEAL_SESSION;
-	log_limited(LL_WARN, "vault", NULL, "heal", 10, "key store %s: healing, degree %d", c->setup->keystore,
-		    (int)degree);
+	log_limited(LL_WARN, "vault", NULL, "heal", 10, "key store %s: healing, degree %d",
+		    c->setup->keystore, (int)degree);
 	crew_state(c, "healing");
 	if (!stop_signing(c))
 		return;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The vault process: one poll loop over the parent, the engines and the crew's eventfd. The loop decodes
- * frames, queues work and sends answers; it never calls a back end, so that its heartbeat tells the parent how
- * long a vendor call has been running. A frame that does not decode ends its connection; the parent's ends the
- * process. Nothing but SETUP is taken before SETUP.
+ * frames, queues work and sends answers; it never calls a back end, so that its heartbeat tells the parent
+ * how long a vendor call has been running. A frame that does not decode ends its connection; the parent's
+ * ends the process. Nothing but SETUP is taken before SETUP.
  */
 #include "vault/vault.h"
 
@@ -110,7 +110,8 @@ static void send_status(struct vault *v, struct engine *e)
 	struct wr w = wr_fixed(buf, sizeof(buf));
 	struct proto_state s = v->state;
 
-	/* enough to keep every session busy between two wake-ups, and no more: USER requests queue behind it */
+	/* enough to keep every session busy between two wake-ups,
+	 * and no more: USER requests queue behind it */
 	s.window = v->setup.file ? 512 * (v->setup.threads ? v->setup.threads : 1) : 2 * s.sessions_max + 14;
 	if (s.window > ENGINE_OPEN / 2)
 		s.window = ENGINE_OPEN / 2;

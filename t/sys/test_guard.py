@@ -19,7 +19,7 @@ def children(names):
 @pytest.mark.parametrize("case, before, after, reason", [
     ("shrunk", crowd(600), crowd(300), "shrink-guard: 1 name: .*300 records|shrink-guard"),
     ("other delegations", children("c%d" % i for i in range(60)), children("d%d" % i for i in range(60)), "churn-guard"),
-])
+], ids=["shrunk", "other-delegations"])
 def test_guard_holds_until_released(rig, case, before, after, reason):
     c = Chain(rig, text=zones.sample(ZONE, 1, extra=before)).start()
     first = c.published(1)

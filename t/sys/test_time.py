@@ -171,7 +171,7 @@ def test_sixty_days_with_the_hsm_away_for_three(rig):
     w.judge()
     n = len(w.sigs)
     assert n > 1000
-    # a version of more than 1,000 signatures spreads their ends over three quarters of validity - refresh (RULES 2)
+    # a version of more than 1,000 signatures spreads their ends over three quarters of validity - refresh
     ends = [e for _, e in w.sigs.values()]
     assert max(ends) - min(ends) > (VALIDITY - REFRESH) * 3 // 4 * 9 // 10
     begin, tests, away, was_away = t.clock.wall, set(), False, 0

@@ -70,12 +70,12 @@ class Pulse:
 class Two:
     """ZONE is signed by the HSM, FILES by the other key store."""
 
-    def __init__(self, rig, names=40, sessions=4, **policy):
+    def __init__(self, rig, names=40, **policy):
         self.rig, self.names = rig, names
         self.clock = rig.add(clocked.Running(rig, RATE))
         self.hsm = faults.FaultyHsm(rig)
         self.line = Chain(rig, text=numbered(ZONE, 1, names), policy_options=policy,
-                          keystore=self.hsm.keystore(sessions=sessions))
+                          keystore=self.hsm.keystore())
         self.seal = self.line.seal
         for server, text in ((self.line.primary, zones.sample(FILES, 1)), (self.line.secondary, None)):
             server.add_zone(FILES, text)
@@ -187,7 +187,7 @@ def test_daemon_ends_in_time_while_a_call_hangs(rig):
 
 
 def test_sessions_are_lost(rig):
-    t = Two(rig, sessions=1).start()  # SoftHSM itself crashes when sessions go while another thread signs with them
+    t = Two(rig).start()
     with t.pulse():
         for _ in range(2):
             t.hsm.faults("C_Sign every 17 lose")
