@@ -489,14 +489,17 @@ static void bind_loopback(struct rig *r, int family)
 {
 	struct net_addr a = { .sa = { .sa_family = (sa_family_t)family } };
 	socklen_t len = sizeof(a);
-	int fds[2];
+	int fds[2], err = 0;
 
 	if (family == AF_INET) {
 		a.v4.sin_addr.s_addr = htonl(INADDR_ANY); /* a wildcard: answers must find their source */
 	} else {
 		a.v6.sin6_addr = in6addr_any;
 	}
-	if (net_bind(&a, fds) != 0) {
+	/* the port that UDP was given may be somebody's over TCP: another one then */
+	for (int i = 0; i < 50 && (err = net_bind(&a, fds)) != 0 && errno == EADDRINUSE; i++)
+		;
+	if (err != 0) {
 		MUST(family == AF_INET6); /* a machine without IPv6 */
 		return;
 	}
@@ -546,7 +549,8 @@ struct rig *rig_new(struct tzone *z, const struct server_limits *lim)
 	m->base = event_base_new();
 	m->box = mailbox_new();
 	m->pool = pool_new(2, "render");
-	m->lim = lim ? *lim : (struct server_limits){ 64, 256, 128, 10 };
+	m->lim = lim ? *lim : (struct server_limits){ .transfers_out = 64, .tcp_connections = 256,
+						      .tcp_per_peer = 128, .tcp_idle_s = 10 };
 	MUST(m->base && m->box && m->pool);
 	m->box_ev = event_new(m->base, mailbox_fd(m->box), EV_READ | EV_PERSIST, on_box, m->box);
 	event_add(m->box_ev, NULL);

@@ -697,6 +697,56 @@ START_TEST(transfers_wait_their_turn)
 }
 END_TEST
 
+static void publish_another(void *arg)
+{
+	struct rig *r = arg;
+	struct pub *p = pub_new();
+
+	p->zone = arena_dup(p->mem, r->zone.pub->zone, name_len(r->zone.pub->zone));
+	p->serial = r->zone.pub->serial + 1;
+	r->zone.pub = p; /* the old one is the transfer's and the test zone's */
+}
+
+static void unpublish_another(void *arg)
+{
+	struct rig *r = arg;
+
+	pub_unref(r->zone.pub);
+	r->zone.pub = r->tz->pub;
+}
+
+/* A slow peer does not hold the snapshot of an old version for ever. */
+START_TEST(an_old_snapshot_is_given_up)
+{
+	const struct server_limits lim = { .transfers_out = 4, .tcp_connections = 50, .tcp_per_peer = 50,
+					   .tcp_idle_s = 30, .snapshot_age_s = -1 }; /* at once */
+	struct tzone *z = tz_new("example.", 60000, 100, 0);
+	struct rig *r = rig_new(z, &lim);
+	struct bag got = { 0 };
+	unsigned messages;
+	struct tsig *t;
+	struct tq q;
+	int fd = start_axfr(r, NULL, &t, &q);
+
+	/* the published version may take as long as it takes */
+	ck_assert(t_read_axfr(fd, q.id, z->name, NULL, &got, &messages));
+	bag_free(&got);
+	close(fd);
+	ck_assert(rig_await(r, &r->transferred, 1));
+	fd = start_axfr(r, NULL, &t, &q);
+	ck_assert_uint_gt(t_recv_tcp(fd, buf), 0); /* it runs, and stops for us */
+	rig_call(r, publish_another, r);
+	while (t_recv_tcp(fd, buf) > 0)
+		;
+	ck_assert(rig_await(r, &r->transferred, 2));
+	ck_assert_int_eq(r->last_result, ZS_ESTALE);
+	close(fd);
+	rig_call(r, unpublish_another, r);
+	rig_free(r);
+	tz_free(z);
+}
+END_TEST
+
 START_TEST(a_version_that_moved_is_servfail)
 {
 	struct tzone *z = tz_new("example.", 30, 100, 0);
@@ -764,7 +814,7 @@ int main(void)
 		refusals, access_and_state, malformed_queries, edns_versions_and_cookies,
 		edns_expire, tsig_queries, notify_in, axfr_is_the_zone, axfr_over_ipv6,
 		ixfr_answers, pipelined_queries, many_transfers_and_slow_readers,
-		transfers_wait_their_turn, a_version_that_moved_is_servfail,
+		transfers_wait_their_turn, an_old_snapshot_is_given_up, a_version_that_moved_is_servfail,
 		connection_limits, end_in_the_middle,
 	};
 

@@ -66,7 +66,8 @@ static const struct conf_opt tcp_opts[] = {
 
 static const struct conf_opt snapshot_opts[] = {
 	{ "age", CT_DURATION, FIELD(conf, snapshot_age), .def = "10m", .min = 1, .max = DAY,
-	  .doc = "A snapshot that is older is given up; its transfers go on from a spool file." },
+	  .doc = "A transfer of a version that is no longer published is cut after this long: its "
+		 "snapshot keeps the file from being reused." },
 	{ "growth", CT_SIZE, FIELD(conf, snapshot_growth), .def = "1G", .min = 1 << 20, .max = INT64_MAX,
 	  .doc = "A snapshot that keeps the store from reusing more than this is given up." },
 	{ 0 },

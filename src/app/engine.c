@@ -277,7 +277,8 @@ static struct server_limits limits_of(const struct conf *c)
 	return (struct server_limits){ .transfers_out = c->transfers_out,
 				       .tcp_connections = c->tcp_connections,
 				       .tcp_per_peer = c->tcp_per_peer,
-				       .tcp_idle_s = c->tcp_idle };
+				       .tcp_idle_s = c->tcp_idle,
+				       .snapshot_age_s = c->snapshot_age };
 }
 
 static void config_take(struct engine *e)

@@ -338,6 +338,20 @@ static void deliver(struct xfrout *x, struct render_block *b)
 	}
 }
 
+/* An old snapshot is not held for a slow peer for ever: it comes again and gets the new version. */
+static bool is_given_up(const struct xfrout *x)
+{
+	const struct answer_env *env = &x->s->env;
+	const struct pub *pub = render_request(x->r)->pub;
+	int64_t age = x->s->lim.snapshot_age_s;
+	const struct net_zone *z;
+
+	if (!age || net_mono_us() - x->start_us < age * 1000000)
+		return false;
+	z = env->ops->find(env->ctx, pub->zone);
+	return !z || z->pub != pub;
+}
+
 /* What follows from the state that x is in now. */
 static void proceed(struct xfrout *x, bool ended, int err)
 {
@@ -352,7 +366,10 @@ static void proceed(struct xfrout *x, bool ended, int err)
 		if (!x->job && x->ahead == 0)
 			xfrout_cut(x, 0);
 	} else if (!x->job && x->ahead < AHEAD - 1 && !event_pending(x->timer, EV_TIMEOUT, NULL)) {
-		render_more(x);
+		if (is_given_up(x))
+			fail(x, ZS_ESTALE, "a newer version is published");
+		else
+			render_more(x);
 	}
 }
 
