@@ -772,3 +772,21 @@ bool t_read_axfr(int fd, uint16_t id, const uint8_t *zone, struct tsig *t, struc
 	free(buf);
 	return ok && !a.trailing;
 }
+
+void rig_publish_another(void *arg)
+{
+	struct rig *r = arg;
+	struct pub *p = pub_new();
+
+	p->zone = arena_dup(p->mem, r->zone.pub->zone, name_len(r->zone.pub->zone));
+	p->serial = r->zone.pub->serial + 1;
+	r->zone.pub = p; /* the old one is the transfer's and the test zone's */
+}
+
+void rig_unpublish_another(void *arg)
+{
+	struct rig *r = arg;
+
+	pub_unref(r->zone.pub);
+	r->zone.pub = r->tz->pub;
+}

@@ -62,6 +62,9 @@ struct rig *rig_new(struct tzone *z, const struct server_limits *lim);
 void rig_free(struct rig *r);
 /* Runs fn(arg) on the server's thread and waits for it. */
 void rig_call(struct rig *r, void (*fn)(void *), void *arg);
+/* For rig_call(): the zone has a newer version than transfers under way; and as before. arg: the rig. */
+void rig_publish_another(void *arg);
+void rig_unpublish_another(void *arg);
 /* Waits (bounded) until *counter, under the lock, is at least n. */
 bool rig_await(struct rig *r, const unsigned *counter, unsigned n);
 

@@ -55,8 +55,8 @@ struct server_ops {
 struct server_limits {
 	unsigned transfers_out, tcp_connections, tcp_per_peer;
 	int64_t tcp_idle_s;
-	/* a transfer of a version that is no longer the published one is cut after this long, because its snapshot
-	 * keeps the file from being reused; 0: never, negative: as soon as there is a newer one */
+	/* a transfer of a version that is no longer the published one is cut after this long, because its
+	 * snapshot keeps the file from being reused; 0: never, negative: as soon as there is a newer one */
 	int64_t snapshot_age_s;
 };
 
