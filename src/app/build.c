@@ -17,7 +17,6 @@
 
 #define SORT_MEMORY (16u << 20)
 #define SPREAD_MIN 1000
-#define CEILING_STEP 1000
 /* Every value was verified octet by octet before it was written:
  * the run over the whole version samples on top of that. */
 #define VERIFIED_ONE_IN 1000
@@ -460,11 +459,7 @@ static void publish_run(void *arg)
 	mono_t began = clk_mono();
 
 	fault_zone(z->wire);
-	if (!b->keys.have_ceiling || serial_cmp(b->serial, b->keys.serial_ceiling) == SERIAL_GT) {
-		b->keys.have_ceiling = true;
-		b->keys.serial_ceiling = b->serial + CEILING_STEP;
-		b->err = keystate_save(z->store, &b->keys);
-	}
+	b->err = keystate_ceiling(z->store, &b->keys, b->serial);
 	kv_close(b->base_kv);
 	kv_close(b->donor_kv);
 	b->base_kv = b->donor_kv = NULL;

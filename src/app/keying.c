@@ -16,6 +16,9 @@
 
 #define COLLISIONS_MAX 8 /* in a row: one in 65,536 each */
 
+/* Ordinary versions do not touch the text. */
+#define CEILING_STEP 1000
+
 struct keying_job {
 	struct zone *zone;
 	struct keyset next;
@@ -33,6 +36,15 @@ int keystate_save(struct store *s, const struct keyset *ks)
 		err = fs_replace_checked(store_keystate_path(s), text, len, 0600);
 	free(text);
 	return err;
+}
+
+int keystate_ceiling(struct store *s, struct keyset *ks, uint32_t serial)
+{
+	if (ks->have_ceiling && serial_cmp(serial, ks->serial_ceiling) != SERIAL_GT)
+		return 0;
+	ks->have_ceiling = true;
+	ks->serial_ceiling = serial + CEILING_STEP;
+	return keystate_save(s, ks);
 }
 
 static int register_all(struct keying_job *j)

@@ -17,7 +17,6 @@
 #define VERSION_SETS_MAX 4096      /* RRsets of one routine version */
 #define RETRY_S 10
 #define RETRY_MAX_S 600
-#define CEILING_STEP 1000
 
 struct version_job {
 	struct zone *zone;
@@ -286,16 +285,6 @@ static int write_all(struct version_job *j)
 	return err;
 }
 
-/* Text first, then the commit: nothing above the ceiling is ever published (ARCHITECTURE "Key state"). */
-static int raise_ceiling(struct version_job *j)
-{
-	if (j->keys.have_ceiling && serial_cmp(j->serial, j->keys.serial_ceiling) != SERIAL_GT)
-		return 0;
-	j->keys.have_ceiling = true;
-	j->keys.serial_ceiling = j->serial + CEILING_STEP;
-	return keystate_save(j->zone->store, &j->keys);
-}
-
 static void version_done(void *arg);
 
 static void commit(void *arg)
@@ -306,7 +295,7 @@ static void commit(void *arg)
 	fault_zone(j->zone->wire);
 	j->err = view_resume(j->view, j->zone->store);
 	if (!j->err)
-		j->err = raise_ceiling(j);
+		j->err = keystate_ceiling(j->zone->store, &j->keys, j->serial);
 	if (!j->err)
 		j->err = write_all(j);
 	if (!j->err)

@@ -202,6 +202,8 @@ void upstream_refreshed(struct zone *z);                  /* a primary agrees wi
 struct vclient *keying_vault(struct engine *e, const struct keyset *ks, const struct policy *p);
 void keying_run(struct zone *z);     /* steps until keys are usable: EV_KEYS_DONE or EV_FAILED */
 int keystate_save(struct store *s, const struct keyset *ks);  /* worker: durable text */
+/* Worker, before a version is committed: nothing above the ceiling is ever published (text first). */
+int keystate_ceiling(struct store *s, struct keyset *ks, uint32_t serial);
 
 /* build.c */
 void build_start(struct zone *z, struct transfer *t);     /* takes the transfer's sorted input */
