@@ -168,8 +168,8 @@ void downstream_conf(struct zone *z)
 	z->sec = sec;
 	z->nsec = z->conf->ndownstream;
 	make_acls(z);
-	guard_timer(z);
-	timer_set(z->e->timers, &z->watch_timer, MONO_S(1), downstream_watch, z);
+	timer_set(z->e->timers, &z->guard_timer, engine_spread(z->e), guard_timer, z);
+	timer_set(z->e->timers, &z->watch_timer, MONO_S(1) + engine_spread(z->e), downstream_watch, z);
 }
 
 void downstream_raise_floor(struct zone *z, uint32_t serial, const char *why)
@@ -413,8 +413,7 @@ static void guard_timer(void *arg)
 
 void downstream_guard_start(struct zone *z)
 {
-	z->guard_since = clk_wall();
-	guard_timer(z);
+	z->guard_since = clk_wall(); /* its timer was set with the list of secondaries */
 }
 
 static bool is_ours(const struct zone *z, uint16_t tag, uint32_t crc)

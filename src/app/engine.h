@@ -105,6 +105,9 @@ struct engine {
 int engine_main(int fd);
 
 struct zone *engine_zone(struct engine *e, const uint8_t *wire, size_t len);
+/* Microseconds to wait before a zone asks anybody after a start or a reload: with many zones their questions
+ * are spread (200 a second), that sockets and peers bear them. 0 with few. */
+int64_t engine_spread(const struct engine *e);
 struct vclient *engine_keystore(struct engine *e, const char *name);  /* made when it is not there yet */
 const struct tsig_key *setup_tsig(const struct setup *s, const char *name_text);
 struct setup *setup_ref(struct setup *s);

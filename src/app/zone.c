@@ -101,7 +101,7 @@ static void act_opened(struct zone *z)
 	downstream_guard_start(z);
 	upstream_expire_check(z);
 	version_schedule(z);
-	upstream_schedule(z, 0);
+	upstream_schedule(z, engine_spread(z->e) / 1000000);
 }
 
 static void act_failed(struct zone *z)
