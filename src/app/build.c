@@ -56,6 +56,7 @@ static void build_ended(void *arg)
 
 static void build_end(struct build_job *b, enum zone_event ev, bool keep_donor)
 {
+	b->waiting = false; /* until it is gone nobody publishes, supersedes or cancels it once more */
 	b->ending = true;
 	b->end_event = ev;
 	b->keep_donor = keep_donor;

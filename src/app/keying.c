@@ -124,7 +124,6 @@ static void generated(void *ctx, int result, const uint8_t *pub, size_t len)
 	struct zone *z = ctx;
 	struct keyset next = z->keys;
 	unsigned which = z->gen_wait - 1;
-
 	bool collision = false;
 
 	z->gen_wait = 0;
