@@ -48,6 +48,8 @@ struct server_ops {
 	void (*transfer)(void *ctx, const uint8_t *zone, const char *secondary, const struct net_addr *to,
 			 uint16_t qtype, uint32_t serial, uint64_t octets, uint64_t records, int64_t us,
 			 int result);
+	/* a transfer out is cut because its version cannot be read: what its source answered; may be NULL */
+	void (*unreadable)(void *ctx, const uint8_t *zone, uint32_t serial, int err);
 	/* who may transfer has been given an SOA; TCP or a verified TSIG tells that it is really them */
 	void (*soa_seen)(void *ctx, struct net_zone *z, const char *secondary, uint32_t serial);
 };

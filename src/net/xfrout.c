@@ -352,6 +352,17 @@ static bool is_given_up(const struct xfrout *x)
 	return !z || z->pub != pub;
 }
 
+/* The peer has nothing to do with it: said apart from how the transfer ends. */
+static void tell_unreadable(struct xfrout *x, int err)
+{
+	const struct answer_env *env = &x->s->env;
+	const struct pub *pub = render_request(x->r)->pub;
+
+	if (err == ZS_ECRC || err == ZS_EFORMAT || err == ZS_ETRUNC || err == ZS_EVERSION)
+		if (env->ops->unreadable)
+			env->ops->unreadable(env->ctx, pub->zone, pub->serial, err);
+}
+
 /* What follows from the state that x is in now. */
 static void proceed(struct xfrout *x, bool ended, int err)
 {
@@ -361,6 +372,7 @@ static void proceed(struct xfrout *x, bool ended, int err)
 		x->tries++;
 		arm(x, us < OPEN_RETRY_MAX_US ? us : OPEN_RETRY_MAX_US);
 	} else if (ended && err != 0) {
+		tell_unreadable(x, err);
 		fail(x, err, "the zone cannot be read");
 	} else if (x->done) {
 		if (!x->job && x->ahead == 0)
