@@ -184,7 +184,7 @@ START_TEST(key_register)
 				  .created = 1234567890123 };
 	struct store_dir *d;
 	struct keyreg *r;
-	char state[64], path[128];
+	char state[64], path[128], name[64];
 	unsigned n[2] = { 0, 0 };
 
 	make_dir(state);
@@ -206,11 +206,25 @@ START_TEST(key_register)
 	ck_assert_uint_eq(n[0], 1);
 	ck_assert_uint_eq(n[1], 4);
 	keyreg_close(r);
-	/* a register that is not one is left as it is */
+	/* a register that is not one is not written to */
 	snprintf(path, sizeof path, "%s/register/keys.mdb", state);
 	poke(path, 0, path, 100);
 	poke(path, 4096, path, 100);
 	ck_assert_int_eq(keyreg_open(d, &r), ZS_ECRC);
+	/* kept, and a new one takes entries again */
+	ck_assert_int_eq(keyreg_set_aside(d, name), 0);
+	ck_assert_str_eq(name, "keys.mdb.damaged-1");
+	ck_assert_int_eq(keyreg_open(d, &r), 0);
+	ck_assert_int_eq(keyreg_has(r, e.id, e.zone, e.zone_len), ZS_ENOENT);
+	ck_assert_int_eq(keyreg_put(r, &e), 0);
+	ck_assert_int_eq(keyreg_has(r, e.id, e.zone, e.zone_len), 0);
+	ck_assert_int_eq(keyreg_has(r, e.id, ZONE, 13), ZS_ENOENT);
+	ck_assert_int_eq(keyreg_has(r, e.id, ZONE, 0), ZS_EINVAL);
+	keyreg_close(r);
+	ck_assert_int_eq(keyreg_set_aside(d, name), 0);
+	ck_assert_str_eq(name, "keys.mdb.damaged-2");
+	ck_assert_int_eq(keyreg_set_aside(d, name), ZS_ENOENT);
+	snprintf(path, sizeof path, "%s/register/keys.mdb.damaged-1", state);
 	ck_assert(exists(path));
 	store_dir_close(d);
 	rm_tree(state);

@@ -40,13 +40,28 @@ int store_zone_path(const uint8_t *zone, char *dst, size_t cap);
 struct store;
 enum store_health { STORE_EMPTY, STORE_READY, STORE_DAMAGED /* set aside, must be rebuilt */ };
 /* zone: wire, lower case. Opens CURRENT if there is one: 0 with health READY, EMPTY, or DAMAGED (the damaged
- * generation was renamed aside to <n>.mdb.damaged-<k>, never deleted). ZS_EVERSION: a newer format,
+ * generation was renamed aside to <n>.mdb.damaged-<k>, store_aside_name()). ZS_EVERSION: a newer format,
  * untouched. Left-over generations of interrupted builds become donors (store_donor). */
 int store_open(struct store_dir *d, const uint8_t *zone, struct store **out, enum store_health *health);
 void store_close(struct store *s); /* all snapshots must have been given back; NULL is legal */
 /* Path for the key-state text beside the generations ("<dir>/keystate"). */
 const char *store_keystate_path(const struct store *s);
+uint64_t store_version(struct store *s);          /* committed last; 0: none */
 uint64_t store_bytes(struct store *s);            /* file size of the live generation */
+/*
+ * The live generation opens, but nothing can be served from it: as if store_open() had answered DAMAGED. Open
+ * snapshots stay readable. Of the files that were set aside the newest eight are kept. ZS_ENOENT: nothing is
+ * live.
+ */
+int store_set_aside(struct store *s);
+/*
+ * The generation that this version is of has a damaged value and is served all the same: durable, and its
+ * file is set aside instead of removed when a build replaces it. ZS_ESTALE: it was replaced already.
+ */
+int store_mark_damaged(struct store *s, uint64_t version);
+bool store_is_damaged(struct store *s);           /* the live generation was marked */
+/* File name of what was set aside last since the store was opened, "" if nothing was. */
+void store_aside_name(struct store *s, char *dst, size_t cap);
 /* Removes everything of the zone, durable. The store must be closed. */
 int store_purge(struct store_dir *d, const uint8_t *zone);
 
@@ -141,9 +156,15 @@ struct keyreg_entry {
 	uint8_t algorithm;
 	int64_t created;
 };
+/* ZS_ECRC: damaged, see keyreg_set_aside(). */
 int keyreg_open(struct store_dir *d, struct keyreg **out);
+/* A damaged register, closed: kept as keys.mdb.damaged-<k>; name: 64 octets. The next keyreg_open() makes one
+ * without entries: zones put theirs back. */
+int keyreg_set_aside(struct store_dir *d, char *name);
 void keyreg_close(struct keyreg *r);
 int keyreg_put(struct keyreg *r, const struct keyreg_entry *e);   /* durable before it returns */
+/* Is this key registered for this zone? ZS_ENOENT; ZS_ECRC: damaged, to be put again. */
+int keyreg_has(struct keyreg *r, const uint8_t id[16], const uint8_t *zone, size_t zone_len);
 int keyreg_remove(struct keyreg *r, const uint8_t id[16], const uint8_t *zone, size_t zone_len);
 int keyreg_each(struct keyreg *r, int (*fn)(void *ctx, const struct keyreg_entry *e), void *ctx);
 

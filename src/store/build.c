@@ -317,7 +317,7 @@ static int publish(struct build *b, struct gen **old, struct snap **kept)
 	*old = s->live;
 	*kept = s->kept;
 	s->live = b->g;
-	s->version = version;
+	s->version = s->since = version;
 	s->newest = s->kept = NULL;
 	s->building = s->named = 0;
 	pthread_mutex_unlock(&s->lock);
@@ -338,7 +338,10 @@ int build_publish(struct build *b, uint64_t *version)
 	pthread_mutex_unlock(&s->commit_lock);
 	if (rc)
 		return rc;
-	gen_drop(old, true);
+	if (old && old->damaged)
+		aside_replaced(s, old);
+	else
+		gen_drop(old, true);
 	snap_unref(kept);
 	gen_unuse(b->g);
 	wr_free(&b->items);

@@ -7,8 +7,8 @@
  *   16-octet id + zone (wire) u8 format, u32 CRC, u8 role, u8 algorithm, u64 created, u8 length, key store
  *
  * The CRC covers the key too, so that a record cannot stand for another one, and everything but itself.
- * Nothing here is repaired or set aside: what is damaged is an error for a person to look at, since key
- * objects hang on it.
+ * A damaged register is set aside, kept, and filled again from the zones' key states as zones are opened.
+ * Entries of zones that are not configured any more are in the kept file only.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -182,6 +182,37 @@ int keyreg_open(struct store_dir *d, struct keyreg **out)
 	return 0;
 }
 
+#define ASIDE_MAX 1000
+
+int keyreg_set_aside(struct store_dir *d, char *name)
+{
+	char *from = path_join(d->path, "register/keys.mdb"), *to = NULL, rel[96];
+	struct stat st;
+	int rc = from ? 0 : ZS_ENOMEM;
+
+	for (unsigned k = 1; !rc; k++) {
+		snprintf(name, 64, "keys.mdb.damaged-%u", k);
+		snprintf(rel, sizeof rel, "register/%s", name);
+		free(to);
+		to = path_join(d->path, rel);
+		if (!to)
+			rc = ZS_ENOMEM;
+		else if (k > ASIDE_MAX)
+			rc = ZS_ELIMIT;
+		else if (lstat(to, &st) && errno == ENOENT)
+			break;
+	}
+	if (!rc && rename(from, to))
+		rc = zs_from_errno(errno);
+	if (!rc) {
+		gen_unlink(from); /* its lock file */
+		rc = reg_sync(d);
+	}
+	free(from);
+	free(to);
+	return rc;
+}
+
 void keyreg_close(struct keyreg *r)
 {
 	if (!r)
@@ -207,6 +238,26 @@ int keyreg_put(struct keyreg *r, const struct keyreg_entry *e)
 	wr_u8(&w, (uint8_t)name);
 	wr_bytes(&w, e->keystore, name);
 	return reg_write(r, key, make_key(key, e->id, e->zone, e->zone_len), rec, w.len);
+}
+
+int keyreg_has(struct keyreg *r, const uint8_t id[16], const uint8_t *zone, size_t zone_len)
+{
+	uint8_t key[16 + 255];
+	MDB_txn *txn;
+	MDB_val k, v;
+	int rc;
+
+	if (zone_len == 0 || zone_len > 255)
+		return ZS_EINVAL;
+	k = to_val(key, make_key(key, id, zone, zone_len));
+	rc = zs_from_mdb(mdb_txn_begin(r->env, NULL, MDB_RDONLY, &txn));
+	if (rc)
+		return rc;
+	rc = zs_from_mdb(mdb_get(txn, r->dbi, &k, &v));
+	if (!rc)
+		rc = check_rec(key, k.mv_size, v.mv_data, v.mv_size);
+	mdb_txn_abort(txn);
+	return rc;
 }
 
 int keyreg_remove(struct keyreg *r, const uint8_t id[16], const uint8_t *zone, size_t zone_len)

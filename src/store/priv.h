@@ -69,6 +69,7 @@ struct gen {
 	unsigned borrowed;    /* handles out */
 	bool growing;
 	bool retired;         /* a sync failed: no commit any more */
+	bool damaged;         /* has a damaged value: kept aside when it is replaced */
 };
 
 struct store {
@@ -78,12 +79,15 @@ struct store {
 	uint8_t zone_len;
 	char *path;
 	char *current;
+	char *mark;           /* "DAMAGED": names a live generation that is (aside.c) */
 	char *keystate;
+	char aside[64];       /* what was set aside last since opening; "" */
 	pthread_mutex_t commit_lock;
 	pthread_mutex_t lock;
 	pthread_cond_t returned; /* a handle came back, a growth ended */
 	struct gen *live;
 	uint64_t version;
+	uint64_t since;       /* the version with which the live generation became that */
 	struct snap *newest;  /* of the live version, not counted; NULL: nobody holds one */
 	struct snap *kept;    /* counted: what a retired generation serves */
 	struct gen *donor;
@@ -135,9 +139,18 @@ int commit_view(struct gen *g, struct view *v, uint64_t version); /* 0: no versi
 /* build.c */
 int build_from_view(struct store *s, struct view *v, uint64_t *version); /* first version of an empty store */
 
-/* store.c */
+/* store.c: "<n>.mdb" in a checked text */
+int store_read_number(const char *path, uint64_t *number);
+int store_write_number(const char *path, uint64_t number);
 int store_read_current(const struct store *s, uint64_t *number);
 int store_write_current(const struct store *s, uint64_t number);
+
+/* aside.c */
+int aside_file(struct store *s, const char *path);            /* a missing file is success */
+int aside_generation(struct store *s, uint64_t number);
+uint64_t aside_marked(const struct store *s);                 /* number, 0: none */
+void aside_unmark(struct store *s);
+void aside_replaced(struct store *s, struct gen *old);        /* a damaged one that is no longer live */
 
 /* dir.c */
 /* Numbers of the generation files of a zone, rising, heap. Names that are none (damaged-...) are left out. */

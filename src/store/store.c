@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The store of one zone: opening what CURRENT names, setting damaged generations aside, donors, purging.
+ * The store of one zone: opening what CURRENT names, donors, purging. Damage: aside.c.
  * Called by workers when a zone is loaded, rebuilt or removed.
  *
  * Invariants: nothing is deleted that a person could want back from a damaged file; a file of a newer format
@@ -19,15 +19,14 @@
 #include "priv.h"
 
 #define CURRENT_MAX 256
-#define ASIDE_MAX 1000
 
 /* --- CURRENT -------------------------------------------------------------------------------------------- */
 
-int store_read_current(const struct store *s, uint64_t *number)
+int store_read_number(const char *path, uint64_t *number)
 {
 	char *text, *dot;
 	size_t len;
-	int rc = fs_read_checked(s->current, CURRENT_MAX, &text, &len);
+	int rc = fs_read_checked(path, CURRENT_MAX, &text, &len);
 
 	if (rc)
 		return rc == ZS_ELIMIT && errno == EFBIG ? ZS_ECRC : rc;
@@ -42,56 +41,31 @@ int store_read_current(const struct store *s, uint64_t *number)
 	return rc || *number == 0 ? ZS_ECRC : 0;
 }
 
-int store_write_current(const struct store *s, uint64_t number)
+int store_write_number(const char *path, uint64_t number)
 {
 	char text[40];
 	int n = snprintf(text, sizeof text, "%llu.mdb\n", (unsigned long long)number);
 
-	return fs_replace_checked(s->current, text, (size_t)n, 0600);
+	return fs_replace_checked(path, text, (size_t)n, 0600);
 }
 
-/* --- damage --------------------------------------------------------------------------------------------- */
-
-/* Renames path to path.damaged-<k>; a missing file is success. */
-static int set_aside(const struct store *s, const char *path)
+int store_read_current(const struct store *s, uint64_t *number)
 {
-	char *to = malloc(strlen(path) + 32);
-	struct stat st;
-	int rc = 0;
-
-	if (!to)
-		return ZS_ENOMEM;
-	for (unsigned k = 1; k <= ASIDE_MAX; k++) {
-		snprintf(to, strlen(path) + 32, "%s.damaged-%u", path, k);
-		if (lstat(to, &st) && errno == ENOENT)
-			break;
-		if (k == ASIDE_MAX)
-			rc = ZS_ELIMIT;
-	}
-	if (!rc && rename(path, to) && errno != ENOENT)
-		rc = zs_from_errno(errno);
-	free(to);
-	return rc ? rc : fs_sync_dir(s->path);
+	return store_read_number(s->current, number);
 }
+
+int store_write_current(const struct store *s, uint64_t number)
+{
+	return store_write_number(s->current, number);
+}
+
+/* --- opening -------------------------------------------------------------------------------------------- */
 
 /* The file is what is wrong, not our resources. */
 static bool is_damage(int rc)
 {
 	return rc == ZS_ECRC || rc == ZS_EIO || rc == ZS_ENOENT || rc == ZS_EFORMAT || rc == ZS_ETRUNC;
 }
-
-static int damage(struct store *s, uint64_t number)
-{
-	char *path = gen_path(s, number);
-	int rc = path ? set_aside(s, path) : ZS_ENOMEM;
-
-	if (!rc)
-		gen_unlink(path); /* its lock file is left; the file itself is gone from this name */
-	free(path);
-	return rc ? rc : set_aside(s, s->current);
-}
-
-/* --- opening -------------------------------------------------------------------------------------------- */
 
 static int check_record(struct gen *g, enum rec_state *state, uint64_t *version)
 {
@@ -129,13 +103,14 @@ static int open_live(struct store *s, uint64_t number)
 		gen_drop(g, false);
 	else
 		s->live = g;
+	s->since = rc ? 0 : s->version;
 	return rc;
 }
 
 /* Old generations whose removal a crash cut off, and the numbers given so far. */
 static int tidy(struct store *s, uint64_t live)
 {
-	uint64_t *numbers;
+	uint64_t *numbers, marked = aside_marked(s);
 	size_t n;
 	int rc = dir_generations(s->path, &numbers, &n);
 
@@ -148,11 +123,17 @@ static int tidy(struct store *s, uint64_t live)
 	for (size_t i = 0; i < n && s->live && numbers[i] < live; i++) {
 		char *path = gen_path(s, numbers[i]);
 
-		if (path)
+		if (numbers[i] == marked)
+			rc = aside_generation(s, marked);
+		else if (path)
 			gen_unlink(path);
 		free(path);
 	}
 	free(numbers);
+	if (s->live && marked == live)
+		s->live->damaged = true;
+	else if (!rc)
+		aside_unmark(s);
 	return 0;
 }
 
@@ -168,7 +149,7 @@ static int open_current(struct store *s, enum store_health *health)
 	}
 	if (is_damage(rc)) {
 		*health = STORE_DAMAGED;
-		rc = set_aside(s, s->current);
+		rc = aside_file(s, s->current);
 		return rc ? rc : tidy(s, 0);
 	}
 	if (rc)
@@ -177,7 +158,9 @@ static int open_current(struct store *s, enum store_health *health)
 	if (is_damage(rc)) {
 		*health = STORE_DAMAGED;
 		s->version = 0;
-		rc = damage(s, number);
+		rc = aside_generation(s, number);
+		if (!rc)
+			rc = aside_file(s, s->current);
 	}
 	return rc ? rc : tidy(s, number);
 }
@@ -214,6 +197,7 @@ static void store_free(struct store *s)
 {
 	free(s->path);
 	free(s->current);
+	free(s->mark);
 	free(s->keystate);
 	pthread_mutex_destroy(&s->commit_lock);
 	pthread_mutex_destroy(&s->lock);
@@ -243,6 +227,7 @@ static struct store *store_alloc(struct store_dir *d, const uint8_t *zone)
 	memcpy(s->zone, zone, s->zone_len);
 	s->path = store_zone_path(zone, rel, sizeof rel) ? NULL : path_join(d->zones, rel);
 	s->current = s->path ? path_join(s->path, "CURRENT") : NULL;
+	s->mark = s->path ? path_join(s->path, "DAMAGED") : NULL;
 	s->keystate = s->path ? path_join(s->path, "keystate") : NULL;
 	pthread_mutex_init(&s->commit_lock, NULL);
 	pthread_mutex_init(&s->lock, NULL);
@@ -250,7 +235,7 @@ static struct store *store_alloc(struct store_dir *d, const uint8_t *zone)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&s->returned, &attr);
 	pthread_condattr_destroy(&attr);
-	if (!s->keystate || !s->current) {
+	if (!s->keystate || !s->mark || !s->current) {
 		store_free(s);
 		return NULL;
 	}
@@ -297,6 +282,16 @@ void store_close(struct store *s)
 const char *store_keystate_path(const struct store *s)
 {
 	return s->keystate;
+}
+
+uint64_t store_version(struct store *s)
+{
+	uint64_t version;
+
+	pthread_mutex_lock(&s->lock);
+	version = s->live ? s->version : 0;
+	pthread_mutex_unlock(&s->lock);
+	return version;
 }
 
 uint64_t store_bytes(struct store *s)
