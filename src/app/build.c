@@ -233,10 +233,25 @@ static void kick_again(void *arg)
 	build_kick(arg);
 }
 
+/* What cannot be read of the live version is made anew: the build goes on, with whatever is left. */
+static int open_live(struct build_job *b)
+{
+	int err = b->no_base ? ZS_ENOENT : store_snap(b->zone->store, &b->base);
+
+	if (!err)
+		err = snap_kv(b->base, &b->base_kv);
+	if (damage_is(err))
+		b->base_err = err;
+	return err == ZS_ENOENT || damage_is(err) ? 0 : err;
+}
+
 void build_stage_done(void *arg)
 {
 	struct build_job *b = arg;
 
+	if (b->base_err)
+		zone_damaged(b->zone, b->base_err, "a build");
+	b->base_err = 0;
 	count_signatures(b);
 	if (!b->err && atomic_load(&b->cancelled))
 		b->err = ZS_ECANCEL;
@@ -258,11 +273,7 @@ static void build_prepare(void *arg)
 	struct store *s = b->zone->store;
 
 	fault_zone(b->zone->wire);
-	b->err = store_snap(s, &b->base);
-	if (b->err == ZS_ENOENT)
-		b->err = 0;
-	if (!b->err && b->base)
-		b->err = snap_kv(b->base, &b->base_kv);
+	b->err = open_live(b);
 	if (!b->err)
 		b->err = build_input_open(b);
 	if (!b->err)
@@ -297,6 +308,7 @@ static struct build_job *build_new_job(struct zone *z, struct transfer *t)
 	b->clamp = z->conf->soa_expire_clamp;
 	b->shrink_pct = z->conf->shrink_pct;
 	b->churn_pct = z->conf->churn_pct;
+	b->no_base = z->damaged;
 	b->old_records = z->meta.records;
 	b->old_cuts = z->meta.cuts;
 	b->pass = b->pol.unsigned_zone && z->conf->upstream_dnssec == UPDNSSEC_PASS;
@@ -414,6 +426,7 @@ static void published(void *arg)
 	if (b->err && b->version) { /* committed, but not readable just now */
 		downstream_raise_floor(z, b->serial, "committed");
 		downstream_keys(z, &b->keys);
+		z->version = b->version;
 		publish_again(z);
 	}
 	if (b->err) {
@@ -421,6 +434,7 @@ static void published(void *arg)
 		return;
 	}
 	z->version = b->version;
+	zone_damage_over(z, b->aside);
 	publish_swap(z, b->pub, &b->pub_meta, b->earliest);
 	downstream_keys(z, &b->keys);
 	z->released = z->force_transfer = z->rebuild = false;
@@ -440,24 +454,12 @@ static void published(void *arg)
 		downstream_notify(z, true);
 }
 
-static int live_version(struct store *s, uint64_t *version)
-{
-	struct snap *snap = NULL;
-	int err = store_snap(s, &snap);
-
-	if (!err)
-		*version = snap_version(snap);
-	snap_unref(snap);
-	return err == ZS_ENOENT ? 0 : err;
-}
-
 /* Text first, then the generation: nothing above the ceiling is ever published (ARCHITECTURE "Key state"). */
 static void publish_run(void *arg)
 {
 	struct build_job *b = arg;
 	struct zone *z = b->zone;
-	uint64_t live = 0;
-	mono_t began = clk_mono();
+	mono_t began;
 
 	fault_zone(z->wire);
 	b->err = keystate_ceiling(z->store, &b->keys, b->serial);
@@ -466,16 +468,14 @@ static void publish_run(void *arg)
 	b->base_kv = b->donor_kv = NULL;
 	/* What a refresh committed to the live generation meanwhile are signatures alone:
 	 * the build has its own. */
-	if (!b->err)
-		b->err = live_version(z->store, &live);
-	if (!b->err)
-		build_caught_up(b->out, live);
+	build_caught_up(b->out, store_version(z->store));
 	began = clk_mono();
 	if (!b->err)
 		b->err = build_publish(b->out, &b->version);
 	publish_count_commit(b->e, mono_diff(clk_mono(), began));
 	if (!b->err) {
 		b->out = NULL;
+		store_aside_name(z->store, b->aside, sizeof(b->aside));
 		store_drop_donors(z->store);
 		b->pub = publish_prepare(z->store, z->wire, &b->pub_meta, &b->earliest, &b->err);
 	}

@@ -36,6 +36,9 @@ struct build_job {
 	uint32_t serial;
 
 	struct build *out;
+	bool no_base;                     /* the live generation is damaged: nothing of it is used */
+	int base_err;                     /* damage that was met in it, for the loop */
+	char aside[64];                   /* what a damaged one was kept as */
 	struct snap *base;
 	struct kv *base_kv, *donor_kv;    /* signatures to reuse */
 	struct extsort *expiry, *nsec3;
@@ -107,6 +110,7 @@ void build_stage_done(void *b);
 int build_soa_group(struct build_job *b, struct signing *g);
 int build_soa_write(struct build_job *b, struct signing *g);
 
+#define EXPIRY_FORMAT 1
 /* item -> view: record, expiry entry, the old entry's removal (shared with version.c) */
 int item_write(struct kv *kv, struct signing_item *it, struct wr *scratch);
 void expiry_value(struct wr *w, const uint8_t *key, size_t klen);

@@ -391,13 +391,14 @@ static void guards(struct build_job *b)
 	uint64_t now = b->in->intake.records, old = b->old_records;
 	uint64_t churn = b->meta.cuts + b->old_cuts - 2 * b->same_cuts;
 
-	if (!b->base_kv || b->released)
+	if (b->released)
 		return;
 	if (now < old && passes(old - now, old, b->shrink_pct, SHRINK_FLOOR)) {
 		intake_hold(&b->in->intake, IR_SHRINK, b->zone->wire);
 		snprintf(b->guard_text, sizeof(b->guard_text), "%llu records instead of %llu",
 			 (unsigned long long)now, (unsigned long long)old);
-	} else if (b->same_cuts <= b->old_cuts && passes(churn, b->old_cuts, b->churn_pct, CHURN_FLOOR)) {
+	} else if (b->base_kv && b->same_cuts <= b->old_cuts &&
+		   passes(churn, b->old_cuts, b->churn_pct, CHURN_FLOOR)) {
 		intake_hold(&b->in->intake, IR_CHURN, b->zone->wire);
 		snprintf(b->guard_text, sizeof(b->guard_text), "%llu of %llu delegations came or went",
 			 (unsigned long long)churn, (unsigned long long)b->old_cuts);
@@ -472,6 +473,8 @@ int build_old(struct build_job *b, struct arena *mem, const uint8_t *key, size_t
 {
 	int err = old_from(b->base_kv, mem, key, klen, type, owner, out);
 
+	if (damage_is(err))
+		b->base_err = err;
 	if (err || out->nsig == 0)
 		err = old_from(b->donor_kv, mem, key, klen, type, owner, out);
 	return err;

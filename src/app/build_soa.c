@@ -10,8 +10,6 @@
 #include "base/err.h"
 #include "build.h"
 
-#define EXPIRY_FORMAT 1
-
 void expiry_value(struct wr *w, const uint8_t *key, size_t klen)
 {
 	wr_u8(w, EXPIRY_FORMAT);
@@ -110,9 +108,6 @@ int build_soa_write(struct build_job *b, struct signing *g)
 	struct view *v = NULL;
 	struct kv *kv = NULL;
 	struct wr w = wr_growing(1 << 20);
-	uint8_t key[KEY_MAX];
-	char *text = NULL;
-	size_t len = 0;
 	int err = build_view(b->out, &v);
 
 	if (!err)
@@ -126,14 +121,11 @@ int build_soa_write(struct build_job *b, struct signing *g)
 	b->keys.have_serial = true;
 	b->keys.last_serial = b->serial;
 	if (!err)
-		err = keyset_text(&b->keys, &text, &len);
-	if (!err)
-		err = kv_put(kv, key, key_meta(key, "keystate"), text, len);
+		err = keystate_put(kv, &b->keys);
 	kv_close(kv);
 	if (!err)
 		err = build_commit_view(b->out, v);
 	view_free(v);
 	wr_free(&w);
-	free(text);
 	return err;
 }

@@ -101,6 +101,21 @@ static void held(json_t *z)
 	putchar('\n');
 }
 
+static void damage(json_t *z)
+{
+	json_t *d = json_object_get(z, "damage");
+
+	if (!json_is_object(d))
+		return;
+	printf("  %-12s found %s, ", "damage", show_text(d, "found"));
+	put_safe(stdout, show_text(d, "reason"));
+	if (*show_text(d, "kept_as")) {
+		printf(", kept as ");
+		put_safe(stdout, show_text(d, "kept_as"));
+	}
+	putchar('\n');
+}
+
 static void made(json_t *z)
 {
 	json_t *c = json_object_get(z, "counters"), *m = json_object_get(c, "signatures_made"), *v;
@@ -130,6 +145,7 @@ static void one(json_t *z)
 	secondaries(z);
 	alarms(z);
 	held(z);
+	damage(z);
 	line("policy", show_text(z, "policy"));
 	version(z);
 	line("last check", show_text(up, "last_check"));

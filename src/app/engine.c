@@ -389,6 +389,17 @@ static void server_transfer(void *ctx, const uint8_t *zone, const char *secondar
 		downstream_seen(z, secondary, serial);
 }
 
+/* A transfer met something in the store that it cannot read, and was cut. */
+static void server_unreadable(void *ctx, const uint8_t *zone, uint32_t serial, int err)
+{
+	struct engine *e = ctx;
+	struct zone *z = engine_zone(e, zone, name_len(zone));
+
+	atomic_fetch_add(&e->count.xfr_damaged, 1);
+	if (z && damage_is(err) && z->net.pub && z->net.pub->serial == serial)
+		zone_damaged(z, err, "a transfer");
+}
+
 static void server_soa_seen(void *ctx, struct net_zone *nz, const char *secondary, uint32_t serial)
 {
 	(void)ctx;
@@ -414,6 +425,7 @@ static const struct server_ops server_ops = { .refused = server_refused,
 					      .now = server_now,
 					      .notify = server_notify,
 					      .transfer = server_transfer,
+					      .unreadable = server_unreadable,
 					      .soa_seen = server_soa_seen };
 
 #define KEYSTORE_LOOK_S 3
@@ -472,6 +484,7 @@ static int engine_open(struct engine *e)
 	struct store_dir_opts opts = { .max_open = STORE_OPEN_MAX, .min_free = c->min_free };
 	struct server_limits lim = limits_of(c);
 	unsigned workers = c->workers ? c->workers : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+	char aside[64];
 	int err;
 
 	const char *target = getenv("ZONESEAL_FOREGROUND") ? "stderr" : c->log_target;
@@ -484,7 +497,15 @@ static int engine_open(struct engine *e)
 		return err;
 	}
 	/* what is stored is served all the same: only new keys need it */
-	if ((err = keyreg_open(e->dir, &e->reg)))
+	err = keyreg_open(e->dir, &e->reg);
+	if (err == ZS_ECRC && (err = keyreg_set_aside(e->dir, aside)) == 0) {
+		log_msg(LL_ERR, "store", NULL,
+			"event=damaged file=%s: the key register was damaged and is set aside; zones put "
+			"their keys into a new one as they are opened",
+			aside);
+		err = keyreg_open(e->dir, &e->reg);
+	}
+	if (err)
 		log_msg(LL_ERR, "store", NULL,
 			"event=alarm key register: %s: no keys are made until it is restored or removed",
 			zs_strerror(err));

@@ -7,10 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/buf.h"
+#include "base/crc.h"
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/rand.h"
+#include "dns/schema.h"
 #include "ipc.h"
 #include "zone.h"
 
@@ -47,29 +49,78 @@ int keystate_ceiling(struct store *s, struct keyset *ks, uint32_t serial)
 	return keystate_save(s, ks);
 }
 
+/* META "keystate": u8 format, u32 CRC of the text, the text. */
+#define KEYSTATE_FORMAT 1
+#define KEYSTATE_HEAD 5
+
+int keystate_put(struct kv *kv, const struct keyset *ks)
+{
+	struct wr w = wr_growing(1 << 20);
+	uint8_t key[KEY_MAX];
+	char *text = NULL;
+	size_t len = 0;
+	int err = keyset_text(ks, &text, &len);
+
+	if (!err) {
+		wr_u8(&w, KEYSTATE_FORMAT);
+		wr_u32(&w, crc32c(0, text, len));
+		wr_bytes(&w, text, len);
+		err = w.err ? w.err : kv_put(kv, key, key_meta(key, "keystate"), w.p, w.len);
+	}
+	wr_free(&w);
+	free(text);
+	return err;
+}
+
+int keystate_get(struct kv *kv, struct keyset *ks)
+{
+	uint8_t key[KEY_MAX];
+	struct kv_item it;
+	int err = kv_get(kv, key, key_meta(key, "keystate"), &it);
+
+	if (err)
+		return err;
+	if (it.vlen < KEYSTATE_HEAD || it.val[0] != KEYSTATE_FORMAT ||
+	    be32(it.val + 1) != crc32c(0, it.val + KEYSTATE_HEAD, it.vlen - KEYSTATE_HEAD))
+		return ZS_ECRC;
+	return keyset_parse((const char *)it.val + KEYSTATE_HEAD, it.vlen - KEYSTATE_HEAD, ks);
+}
+
+static int register_key(const struct zone *z, const struct zone_key *k)
+{
+	struct keyreg_entry en;
+
+	memset(&en, 0, sizeof(en));
+	memcpy(en.id, k->id, sizeof(en.id));
+	memcpy(en.keystore, k->keystore, sizeof(en.keystore));
+	memcpy(en.zone, z->wire, z->wire_len);
+	en.zone_len = z->wire_len;
+	en.role = (uint8_t)k->use;
+	en.algorithm = k->algorithm;
+	en.created = k->created;
+	return keyreg_put(z->e->reg, &en);
+}
+
 static int register_all(struct keying_job *j)
 {
-	struct zone *z = j->zone;
+	int err = j->zone->e->reg ? 0 : ZS_EIO;
 
-	if (!z->e->reg)
-		return ZS_EIO;
-	for (unsigned i = 0; i < j->next.n; i++) {
-		const struct zone_key *k = &j->next.key[i];
-		struct keyreg_entry en;
-		int err;
+	for (unsigned i = 0; !err && i < j->next.n; i++)
+		err = register_key(j->zone, &j->next.key[i]);
+	return err;
+}
 
-		memset(&en, 0, sizeof(en));
-		memcpy(en.id, k->id, sizeof(en.id));
-		memcpy(en.keystore, k->keystore, sizeof(en.keystore));
-		memcpy(en.zone, z->wire, z->wire_len);
-		en.zone_len = z->wire_len;
-		en.role = (uint8_t)k->use;
-		en.algorithm = k->algorithm;
-		en.created = k->created;
-		if ((err = keyreg_put(z->e->reg, &en)))
-			return err;
+int keying_register(const struct zone *z, const struct keyset *ks)
+{
+	struct keyreg *r = z->e->reg;
+	int err = 0;
+
+	for (unsigned i = 0; r && !err && i < ks->n; i++) {
+		err = keyreg_has(r, ks->key[i].id, z->wire, z->wire_len);
+		if (err == ZS_ENOENT || err == ZS_ECRC)
+			err = register_key(z, &ks->key[i]);
 	}
-	return 0;
+	return err;
 }
 
 static void save_done(void *arg)

@@ -57,6 +57,9 @@ static void transfers(const struct engine *e, struct mtext *m)
 					  LABELS({ "direction", way[d] }, { "type", type[t] },
 						 { "result", result[r] }),
 					  get(&e->count.xfr[d][t][r]));
+	mtext_family(m, "zoneseal_transfers_damaged_total", M_COUNTER,
+		     "Transfers out that were cut because a stored value was damaged.");
+	mtext_u64(m, NO_LABELS, get(&e->count.xfr_damaged));
 	mtext_family(m, "zoneseal_notify_total", M_COUNTER,
 		     "NOTIFY messages received, and those sent that ended with or without a reply.");
 	for (int d = 0; d < 2; d++)

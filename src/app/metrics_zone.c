@@ -132,6 +132,8 @@ static uint64_t holds(const struct zone *z, int i) { return get(&z->count.held[i
 static uint64_t dropped(const struct zone *z, int i) { return get(&z->count.dropped); }
 static uint64_t bad_sigs(const struct zone *z, int i) { return get(&z->count.bad_signatures); }
 
+static uint64_t damaged(const struct zone *z, int i) { return get(&z->count.damaged); }
+
 static const char *made_label(int i)
 {
 	static const char *const text[SIGN_REASONS] = { [SIGN_NEW] = "new",
@@ -160,6 +162,8 @@ static const struct counter counters[] = {
 	{ "zoneseal_bad_signatures_total",
 	  "Signatures of a key store that did not verify and were made again.", NULL, 1, bad_sigs, NULL,
 	  false },
+	{ "zoneseal_store_damaged_total", "Stored generations in which damage was found.", NULL, 1, damaged,
+	  NULL, false },
 };
 
 static void counter_zone(const struct counter *c, struct mtext *m, const struct zone *z)

@@ -27,6 +27,10 @@ struct open_job {
 	uint64_t version;
 	struct keyset keys;
 	bool have_text, text_damaged;
+	int damage;          /* why the generation is set aside */
+	char aside[64];      /* and as what */
+	int keys_damage;     /* its key state alone */
+	bool marked;         /* it was found damaged before the start */
 	struct held held;
 };
 
@@ -47,15 +51,16 @@ static void read_keystate(struct open_job *j)
 static void read_generation_keys(struct open_job *j)
 {
 	struct kv *kv = NULL;
-	struct kv_item it;
 	struct keyset ks;
-	uint8_t key[KEY_MAX];
+	int err;
 
 	if (!j->pub || j->pub->open(j->pub->source, &kv) != 0)
 		return;
+	err = keystate_get(kv, &ks);
+	if (damage_is(err))
+		j->keys_damage = err;
 	/* a generation that was made unsigned knows no keys: those of the text are newer */
-	if (kv_get(kv, key, key_meta(key, "keystate"), &it) == 0 &&
-	    keyset_parse((const char *)it.val, it.vlen, &ks) == 0 && (ks.n > 0 || !j->have_text)) {
+	if (!err && (ks.n > 0 || !j->have_text)) {
 		if (j->have_text && j->keys.have_ceiling) {
 			ks.have_ceiling = true;
 			ks.serial_ceiling = j->keys.serial_ceiling;
@@ -65,24 +70,44 @@ static void read_generation_keys(struct open_job *j)
 	kv_close(kv);
 }
 
+/* META or the apex cannot be read: nothing of it can be served, and the zone goes on without it. */
+static void read_version(struct open_job *j)
+{
+	uint8_t *wire = j->zone->wire;
+
+	j->pub = publish_prepare(j->store, wire, &j->meta, &j->earliest, &j->err);
+	if (!damage_is(j->err) || j->err == ZS_EVERSION) /* that is META's: a newer writer's, untouched */
+		return;
+	j->damage = j->err;
+	j->err = store_set_aside(j->store);
+	j->health = STORE_DAMAGED;
+}
+
 static void open_done(void *arg);
 
 static void open_run(void *arg)
 {
 	struct open_job *j = arg;
 	struct zone *z = j->zone;
+	int err;
 
 	fault_zone(z->wire);
+	j->damage = ZS_ECRC;
 	j->err = store_open(z->e->dir, z->wire, &j->store, &j->health);
 	if (!j->err) {
 		read_keystate(j);
 		held_read(j->store, &j->held);
 		if (j->health == STORE_READY)
-			j->pub = publish_prepare(j->store, z->wire, &j->meta, &j->earliest, &j->err);
+			read_version(j);
 		read_generation_keys(j);
+		store_aside_name(j->store, j->aside, sizeof(j->aside));
+		j->marked = store_is_damaged(j->store);
 		if (j->pub)
 			j->version = snap_version(j->pub->source);
 	}
+	if (!j->err && (err = keying_register(z, &j->keys)))
+		log_msg(LL_WARN, "keys", z->name, "the key register lacks keys of this zone: %s",
+			zs_strerror(err));
 	mailbox_post(z->e->home, open_done, j);
 }
 
@@ -96,8 +121,7 @@ static void adopt(struct zone *z, struct open_job *j)
 		zone_alarm_set(z, ALARM_HELD, "serial %u is held: %s", j->held.serial, j->held.reason);
 	}
 	if (j->health == STORE_DAMAGED)
-		zone_alarm_set(z, ALARM_STORE,
-			       "the stored generation is damaged: set aside, rebuilt from upstream");
+		zone_damaged_aside(z, j->damage, j->aside);
 	if (j->text_damaged)
 		zone_alarm_set(z, ALARM_STORE, "the key-state text is damaged%s",
 			       j->pub ? ": rewritten with the next change" : "");
@@ -117,6 +141,10 @@ static void adopt(struct zone *z, struct open_job *j)
 		publish_swap(z, j->pub, &j->meta, j->earliest);
 		log_msg(LL_INFO, "zone", z->name, "event=opened serial=%u upstream=%u: served from the store",
 			j->pub->serial, j->meta.upstream_serial);
+		if (j->keys_damage)
+			zone_damaged(z, j->keys_damage, "the key state");
+		else if (j->marked)
+			zone_damaged(z, ZS_ECRC, "its mark");
 	} else {
 		log_msg(LL_INFO, "zone", z->name, "event=opened: nothing stored yet");
 	}

@@ -202,6 +202,18 @@ static json_t *counters(const struct zone *z)
 			 "transfers_failed", counter(&c->xfr_in_failed), "vetoes", veto, "held", hold);
 }
 
+/* The last damage of what is stored. */
+static json_t *damage(const struct zone *z)
+{
+	const struct zone_damage *d = &z->damage;
+
+	if (!d->at)
+		return json_null();
+	return json_pack("{s:b, s:o, s:s, s:o, s:I}", "open", z->damaged, "found", report_time(d->at),
+			 "reason", d->text, "kept_as", d->file[0] ? ctl_text(d->file) : json_null(), "count",
+			 counter(&z->count.damaged));
+}
+
 static const char *denial_of(const struct zone *z)
 {
 	if (!z->have_meta || !z->meta.is_signed)
@@ -274,6 +286,7 @@ json_t *report_zone(struct zone *z)
 	json_object_set_new(o, "secondaries", secondaries(z));
 	json_object_set_new(o, "keys", keys(z));
 	json_object_set_new(o, "held", held(z));
+	json_object_set_new(o, "damage", damage(z));
 	json_object_set_new(o, "ds_not_before", report_time(ds));
 	json_object_set_new(o, "verify",
 			    z->conf->policy->verify_one_in > 1 ? json_string("partial") : json_string("all"));

@@ -239,7 +239,7 @@ void upstream_notified(struct zone *z, bool has_serial, uint32_t serial)
 {
 	/* a hint only: what we have is not news, but it proves no primary's agreement either (it resets no
 	 * clock) */
-	if (has_serial && z->have_meta && z->meta.have_upstream &&
+	if (has_serial && z->have_meta && z->meta.have_upstream && !z->rebuild &&
 	    serial_cmp(serial, z->meta.upstream_serial) == SERIAL_EQ)
 		return;
 	zone_event(z, EV_CHECK);

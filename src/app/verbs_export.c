@@ -252,6 +252,8 @@ static enum pump export_pump(struct ctl *c, void *arg)
 		return chunk_order(x);
 	}
 	if (x->err) {
+		if (x->err == ZS_ECRC && x->zone->net.pub == x->pub)
+			zone_damaged(x->zone, x->err, "an export");
 		ctl_fail(c, "failed", NULL, "the export ends here, incomplete: %s", zs_strerror(x->err));
 		return PUMP_END;
 	}

@@ -8,6 +8,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include "base/crc.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "faultmark.h"
@@ -39,6 +40,7 @@ struct version_job {
 	int64_t earliest;
 	uint64_t version;
 	bool nothing_due;
+	bool damaged;              /* err was met in what is stored */
 	atomic_bool cancelled, submitted;
 	int err;
 };
@@ -125,6 +127,13 @@ static int add_due(struct version_job *j, struct kv *kv, const uint8_t *key, siz
 		   : signing_add(j->group, key, klen, &old, &old, true, j->pol.refresh + j->pol.refresh / 10);
 }
 
+/* The value of an index entry covers its key's octets. */
+static bool is_intact(const struct kv_item *it)
+{
+	return it->vlen >= 5 && it->val[0] == EXPIRY_FORMAT &&
+	       be32(it->val + 1) == crc32c(0, it->val + 5, it->vlen - 5);
+}
+
 /* What falls due within the next refresh/10 goes along when anything is due at all: fewer versions. */
 static int collect_due(struct version_job *j, struct kv *kv, struct kv *reader)
 {
@@ -134,13 +143,14 @@ static int collect_due(struct version_job *j, struct kv *kv, struct kv *reader)
 	int err;
 
 	for (err = kv_seek(kv, key, key_expiry(key, 0, 0), &it); !err; err = kv_next(kv, &it)) {
-		if (it.klen != 17 || it.key[0] != TAB_EXPIRY || it.vlen < 5)
+		if (it.klen != 17 || it.key[0] != TAB_EXPIRY)
 			break;
 		if ((int64_t)be64(it.key + 1) > (j->group->items ? along : due) ||
 		    j->group->items >= VERSION_SETS_MAX)
 			break;
-		if ((err = add_due(j, reader, it.val + 5, it.vlen - 5)))
-			return err;
+		err = is_intact(&it) ? add_due(j, reader, it.val + 5, it.vlen - 5) : ZS_ECRC;
+		if (err)
+			return err == ZS_ENOENT ? ZS_ECRC : err;
 		j->nothing_due = false;
 	}
 	return err == ZS_ENOENT ? 0 : err;
@@ -202,6 +212,9 @@ static void collect(void *arg)
 		j->err = collect_due(j, kv, reader);
 	if (!j->err && !j->nothing_due)
 		j->err = add_soa(j, kv);
+	if (j->err == ZS_ENOENT && j->base) /* META or the SOA: every version has them */
+		j->err = ZS_ECRC;
+	j->damaged = damage_is(j->err);
 	kv_close(kv);
 	kv_close(reader);
 	if (j->view)
@@ -256,9 +269,6 @@ static int write_all(struct version_job *j)
 {
 	struct wr w = wr_growing(TBS_MAX * 2);
 	struct kv *kv = NULL;
-	uint8_t key[KEY_MAX];
-	char *text = NULL;
-	size_t len = 0;
 	int err = view_kv(j->view, &kv);
 
 	for (struct signing_item *it = j->group->head; !err && it; it = it->next) {
@@ -276,12 +286,9 @@ static int write_all(struct version_job *j)
 	j->keys.have_serial = true;
 	j->keys.last_serial = j->serial;
 	if (!err)
-		err = keyset_text(&j->keys, &text, &len);
-	if (!err)
-		err = kv_put(kv, key, key_meta(key, "keystate"), text, len);
+		err = keystate_put(kv, &j->keys);
 	kv_close(kv);
 	wr_free(&w);
-	free(text);
 	return err;
 }
 
@@ -303,9 +310,11 @@ static void commit(void *arg)
 	began = clk_mono();
 	if (!j->err)
 		j->err = store_commit(j->zone->store, j->view, &j->version);
+	j->damaged = j->err == ZS_ECRC;
 	if (!j->err) {
 		publish_count_commit(j->e, mono_diff(clk_mono(), began));
 		j->pub = publish_prepare(j->zone->store, j->zone->wire, &j->meta, &j->earliest, &j->err);
+		j->damaged = damage_is(j->err);
 	}
 	mailbox_post(j->e->home, version_done, j);
 }
@@ -338,15 +347,20 @@ static void version_failed(struct version_job *j)
 		gating_describe(j->gate, text, sizeof(text));
 		zone_alarm_set(z, ALARM_VETO, "refresh vetoed by the gate, the last good version stays: %s",
 			       text);
+		/* a neighbour of the change: what the version writes itself was read back before */
+		if (gate_count(j->gate, GATE_STORED))
+			zone_damaged(z, ZS_ECRC, "a refresh");
 	} else if (j->err == ZS_EBADSIG) {
 		gating_bad_signature(z);
+	} else if (j->damaged) {
+		zone_damaged(z, j->err, "a refresh");
 	} else if (j->err != ZS_ESTALE && j->err != ZS_ECANCEL) {
-		bool disk = j->err == ZS_EIO || j->err == ZS_ENOSPC || j->err == ZS_ECRC;
+		bool disk = j->err == ZS_EIO || j->err == ZS_ENOSPC;
 
 		zone_alarm_set(z, disk ? ALARM_STORE : ALARM_SIGNING, "signatures cannot be refreshed: %s",
 			       zs_strerror(j->err));
 		/* this generation takes no commit any more: the next one is built */
-		if (j->err == ZS_EIO || j->err == ZS_ECRC) {
+		if (j->err == ZS_EIO) {
 			z->rebuild = true;
 			upstream_schedule(z, 0);
 		}
@@ -375,7 +389,8 @@ static void version_done(void *arg)
 	z->version = j->version;
 	downstream_keys(z, &j->keys);
 	zone_alarm_clear(z, ALARM_SIGNING);
-	zone_alarm_clear(z, ALARM_STORE);
+	if (!z->damaged)
+		zone_alarm_clear(z, ALARM_STORE);
 	if (z->state != ZONE_CLOSED) {
 		publish_swap(z, j->pub, &j->meta, j->earliest);
 		log_msg(LL_NOTICE, "zone", z->name, "event=refreshed serial=%u rrsets=%zu signatures=%zu",
@@ -497,7 +512,7 @@ void version_cancel(struct zone *z)
 
 /* --- the time of the last good check -------------------------------------------------------------------- */
 
-struct checked_job { struct zone *zone; struct store *store; struct zmeta meta; int64_t checked; };
+struct checked_job { struct zone *zone; struct store *store; struct zmeta meta; int64_t checked; int err; };
 
 static void checked_done(void *arg)
 {
@@ -505,6 +520,8 @@ static void checked_done(void *arg)
 	struct zone *z = j->zone;
 
 	z->committing = false;
+	if (damage_is(j->err))
+		zone_damaged(z, j->err, "noting a check");
 	free(j);
 	if (z->state == ZONE_GUARD)
 		build_publish_try(z);
@@ -538,6 +555,7 @@ static void checked_run(void *arg)
 	if (err)
 		log_limited(LL_WARN, "store", j->zone->name, "checked", 2,
 			    "time of the last check is not stored: %s", zs_strerror(err));
+	j->err = err;
 	mailbox_post(j->zone->e->home, checked_done, j);
 }
 

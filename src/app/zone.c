@@ -324,7 +324,8 @@ void zone_unquarantine(struct zone *z, const char *why)
 		return;
 	z->quarantined = false;
 	log_msg(LL_NOTICE, "zone", z->name, "event=unquarantined: %s", why);
-	zone_alarm_clear(z, ALARM_STORE);
+	if (!z->damaged)
+		zone_alarm_clear(z, ALARM_STORE);
 	version_schedule(z);
 }
 

@@ -89,7 +89,15 @@ struct transfer;
 
 struct zone_counters {
 	atomic_ullong made[SIGN_REASONS], kept, vetoes[GATE_CHECKS], held[IR_REASONS], dropped,
-		bad_signatures, xfr_in_ok, xfr_in_failed;
+		bad_signatures, xfr_in_ok, xfr_in_failed, damaged;
+};
+
+/* The last damage of a stored generation that was found. */
+struct zone_damage {
+	int64_t at;                         /* wall; 0: none since the start */
+	unsigned streak;
+	char text[128];                     /* found by whom, what */
+	char file[64];                      /* what it is kept as; "": it is still live */
 };
 
 struct zone {
@@ -126,8 +134,10 @@ struct zone {
 	unsigned check_fails;
 	bool check_again;                   /* a NOTIFY came meanwhile */
 	bool force_transfer;                /* `zone retransfer`: whatever upstream has is taken */
-	/* the policy shapes a version otherwise than the stored one, or its file is retired */
+	/* the policy shapes a version otherwise than the stored one, or its file is retired or damaged */
 	bool rebuild;
+	bool damaged;                       /* a value of the live generation: damage.c */
+	struct zone_damage damage;
 	wall_t check_due;
 	int64_t stored_checked;             /* meta.upstream_checked as it is on disk */
 	struct transfer *transfer;
@@ -184,6 +194,13 @@ void zone_dispose(struct zone *z, void (*fn)(void *), void *arg);
 void zone_compare_policy(struct zone *z);
 void zone_unquarantine(struct zone *z, const char *why);
 
+/* damage.c */
+bool damage_is(int err);             /* of reading stored values: they are what is wrong */
+/* The live generation has a damaged value: served on, rebuilt without it. Ignored while that is under way. */
+void zone_damaged(struct zone *z, int err, const char *where);
+void zone_damaged_aside(struct zone *z, int err, const char *file); /* it could not be served at all */
+void zone_damage_over(struct zone *z, const char *file);            /* a new generation is live */
+
 /* open.c */
 void zone_open_start(struct zone *z);
 
@@ -201,9 +218,14 @@ void upstream_refreshed(struct zone *z);                  /* a primary agrees wi
 /* where the active keys are */
 struct vclient *keying_vault(struct engine *e, const struct keyset *ks, const struct policy *p);
 void keying_run(struct zone *z);     /* steps until keys are usable: EV_KEYS_DONE or EV_FAILED */
+/* Worker: puts back what the key register lost. */
+int keying_register(const struct zone *z, const struct keyset *ks);
 int keystate_save(struct store *s, const struct keyset *ks);  /* worker: durable text */
 /* Worker, before a version is committed: nothing above the ceiling is ever published (text first). */
 int keystate_ceiling(struct store *s, struct keyset *ks, uint32_t serial);
+/* The generation's copy of the key state. ZS_ENOENT, ZS_ECRC. */
+int keystate_put(struct kv *kv, const struct keyset *ks);
+int keystate_get(struct kv *kv, struct keyset *ks);
 
 /* build.c */
 void build_start(struct zone *z, struct transfer *t);     /* takes the transfer's sorted input */
