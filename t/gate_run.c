@@ -179,6 +179,8 @@ struct gate *run_whole(const struct run *r, struct kvmem *m, unsigned parts)
 	run_params(r, &p, keys);
 	g = gate_new(&p);
 	MUST(g && part && kv);
+	if (r->values)
+		gate_expect(g, r->values);
 	n = gate_split(g, kv, parts, part, parts + 8);
 	MUST(n >= 3);
 	for (int i = n - 1; i >= 0; i--) /* any order will do */

@@ -489,6 +489,77 @@ START_TEST(late_times)
 }
 END_TEST
 
+/* A gate that has seen every value but the skipped one. */
+static struct gate *seen(const struct run *r, struct kvmem *m, unsigned skip)
+{
+	struct gate_key keys[TZ_KEYS];
+	struct gate_params p;
+	struct gate *g;
+	struct gate_checker *c = NULL;
+	struct kv *walk = kvmem_open(m);
+	struct tv *v = calloc(1, sizeof *v);
+	struct kv_item it;
+	uint16_t bad;
+	unsigned n = 0;
+
+	run_params(r, &p, keys);
+	g = gate_new(&p);
+	ck_assert_int_eq(gate_checker_new(g, &c), 0);
+	for (int rc = kv_seek(walk, "\x20", 1, &it); !rc && it.key[0] < 0x40; rc = kv_next(walk, &it)) {
+		ck_assert(tv_load(m, it.key, it.klen, v));
+		if (v->nsig && n++ != skip)
+			ck_assert_int_eq(gate_check_value(c, it.key, it.klen, it.val, it.vlen, &bad), 0);
+	}
+	gate_checker_free(c);
+	kv_close(walk);
+	free(v);
+	return g;
+}
+
+/* A signature that changed after it was verified is found by a run that samples, too. */
+START_TEST(stored_is_what_was_verified)
+{
+	struct tz z;
+	struct kvmem *m = build(&z, (enum variant)_i);
+	struct run r = { .z = &z, .one_in = 1000 };
+	struct gate *all = seen(&r, m, UINT32_MAX), *less = seen(&r, m, 30), *g;
+	struct kv *walk = kvmem_open(m);
+	struct tv *v = calloc(1, sizeof *v);
+	struct kv_item it;
+
+	r.values = less;
+	g = run_whole(&r, m, 3);
+	ck_assert_uint_eq(gate_total(g), 1);
+	ck_assert_uint_eq(gate_count(g, GATE_STORED), 1);
+	gate_free(g);
+	r.values = all;
+	g = run_whole(&r, m, 3);
+	ck_assert_uint_eq(gate_total(g), 0);
+	gate_free(g);
+	for (int rc = kv_seek(walk, "\x20", 1, &it); !rc && it.key[0] < 0x40; rc = kv_next(walk, &it)) {
+		uint8_t key[512];
+		size_t klen = it.klen;
+
+		memcpy(key, it.key, klen);
+		ck_assert(tv_load(m, key, klen, v));
+		for (int spoilt = 1; v->nsig && spoilt >= 0; spoilt--) {
+			v->sig[0].data[v->sig[0].len - 1] ^= 1;
+			tv_put(m, v);
+			g = spoilt ? run_whole(&r, m, 3) : NULL;
+			ck_assert(!g || gate_total(g) > 0);
+			gate_free(g);
+		}
+		ck_assert_int_eq(kv_seek(walk, key, klen, &it), 0);
+	}
+	gate_free(all);
+	gate_free(less);
+	kv_close(walk);
+	free(v);
+	kvmem_free(m);
+	tz_free(&z);
+}
+END_TEST
+
 /* Values one by one: good ones have no bad signature, a spoiled one has exactly that bit. */
 START_TEST(single_values)
 {
@@ -575,6 +646,7 @@ int main(void)
 	tcase_add_test(tc, same_tag_keys);
 	tcase_add_test(tc, late_times);
 	tcase_add_loop_test(tc, single_values, V_NSEC, V_CSK);
+	tcase_add_loop_test(tc, stored_is_what_was_verified, V_NSEC, V_TWO_ALGS);
 	tcase_add_test(tc, findings_bounded);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);

@@ -118,6 +118,13 @@ void gate_checker_free(struct gate_checker *c); /* NULL is legal */
 int gate_check_value(struct gate_checker *c, const uint8_t *key, size_t klen, const uint8_t *val, size_t vlen,
 		     uint16_t *bad);
 
+/*
+ * Whole versions whose values were all checked by `values` before they were written: gate_finish() then
+ * finds whether what is stored are those values under those keys, none less, none more. The SOA is left out,
+ * since it may be made again; every run verifies it anyway.
+ */
+void gate_expect(struct gate *g, const struct gate *values);
+
 /* Findings. At most GATE_FINDINGS_MAX are kept with their text, all are counted. */
 #define GATE_FINDINGS_MAX 256
 struct gate_finding {

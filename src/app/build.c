@@ -187,6 +187,8 @@ static void start_gate(struct build_job *b)
 	gate_free(b->gate);
 	b->gating.p.one_in = VERIFIED_ONE_IN;
 	b->gate = gate_new(&b->gating.p);
+	if (b->gate && b->values)
+		gate_expect(b->gate, b->values);
 	if (!b->gate || gating_whole(b->zone, b->gate, b->out, gate_done, b) != 0) {
 		b->in_gate = false;
 		b->err = ZS_ENOMEM;

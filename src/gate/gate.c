@@ -127,6 +127,13 @@ void gate_sums(const struct gate *g, struct gate_sums *out)
 	out->chain_records = atomic_load(&g->records);
 }
 
+void gate_expect(struct gate *g, const struct gate *values)
+{
+	g->expects = true;
+	g->want_marked = atomic_load(&values->marked);
+	g->want_marks = atomic_load(&values->marks);
+}
+
 int gjob_init(struct gjob *j, struct gate *g, struct kv *kv)
 {
 	memset(j, 0, sizeof *j);
@@ -158,6 +165,8 @@ int gjob_done(struct gjob *j)
 	atomic_fetch_add(&g->matched, j->matched);
 	atomic_fetch_add(&g->entries, j->entries);
 	atomic_fetch_add(&g->indexed, j->indexed);
+	atomic_fetch_add(&g->marked, j->marked);
+	atomic_fetch_add(&g->marks, j->marks);
 	for (size_t i = 0; j->kctx && i < g->nkeys; i++)
 		EVP_PKEY_CTX_free(j->kctx[i]);
 	EVP_MD_CTX_free(j->digest);

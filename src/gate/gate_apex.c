@@ -207,6 +207,21 @@ static int extra_entry(struct gjob *j, const struct gden *d)
 }
 
 /* Names against records, signed values against entries. */
+/* What is stored against what was verified. Where something else is wrong there is a better word for it. */
+static void check_marks(struct gjob *j)
+{
+	struct gate *g = j->g;
+	const uint8_t records = IN_RECORDS;
+	uint64_t n = atomic_load(&g->marked);
+
+	if (!g->expects || gate_total(g) || j->err ||
+	    (n == g->want_marked && atomic_load(&g->marks) == g->want_marks))
+		return;
+	gnote(j, GATE_STORED, &records, 1,
+	      "%llu signed RRsets are stored, and they are not the %llu that were verified",
+	      (unsigned long long)n, (unsigned long long)g->want_marked);
+}
+
 static void check_sums(struct gjob *j)
 {
 	struct gate *g = j->g;
@@ -224,6 +239,7 @@ static void check_sums(struct gjob *j)
 		if (gate_total(g) == had && gate_count(g, GATE_EXPIRY_INDEX) == 0 && !j->err)
 			gnote(j, GATE_EXPIRY_INDEX, &expiry, 1, "more or fewer entries than signed RRsets");
 	}
+	check_marks(j);
 }
 
 int gate_finish(struct gate *g, struct kv *kv, bool whole)

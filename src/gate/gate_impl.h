@@ -108,6 +108,10 @@ struct gate {
 	atomic_uint_fast64_t count[GATE_CHECKS];
 	/* Sums: what finish compares. */
 	atomic_uint_fast64_t rrsets, signatures, verified, names, found, records, indexed, matched, entries;
+	/* Of signed RRsets, SOA left out: how many, and the sum of their marks (grrset_mark). */
+	atomic_uint_fast64_t marked, marks;
+	bool expects;     /* gate_expect(): what both must be */
+	uint64_t want_marked, want_marks;
 };
 
 /* All RRsets of one owner, copied. */
@@ -152,6 +156,7 @@ struct gjob {
 	uint64_t rrsets, signatures, verified;
 	/* that want a record, of these those that have it, and records */
 	uint64_t names, found, records;
+	uint64_t marked, marks;
 	uint64_t indexed, matched, entries;  /* signed values, of these those with their entry, and entries */
 };
 int gjob_init(struct gjob *j, struct gate *g, struct kv *kv);
