@@ -247,21 +247,41 @@ static int next_change(void *ctx, const uint8_t **key, size_t *klen)
 	return view_next_change(it->view, &it->pos, key, klen, &val, &vlen, &deleted);
 }
 
+static int open_base(void *ctx, struct kv **out)
+{
+	return snap_kv(((struct version_job *)ctx)->base, out);
+}
+
+/* The version below the view: what was there before tells what a change left behind. */
+static int take_base(struct version_job *j)
+{
+	int err = store_snap(j->zone->store, &j->base);
+
+	if (!err && snap_version(j->base) != view_base(j->view))
+		err = ZS_ESTALE;
+	j->gating.p.open_base = open_base;
+	j->gating.p.base_ctx = j;
+	return err;
+}
+
 static int run_gate(struct version_job *j)
 {
 	struct change_iter it = { .view = j->view };
 	struct kv *kv = NULL;
-	int err;
+	int err = take_base(j);
 
 	j->gating.p.now = clk_wall().s;
 	gate_free(j->gate);
-	j->gate = gate_new(&j->gating.p);
-	err = j->gate ? view_kv(j->view, &kv) : ZS_ENOMEM;
+	j->gate = err ? NULL : gate_new(&j->gating.p);
+	if (!err)
+		err = j->gate ? view_kv(j->view, &kv) : ZS_ENOMEM;
 	if (!err)
 		err = gate_change(j->gate, kv, next_change, &it);
 	if (!err)
 		err = gate_finish(j->gate, kv, false);
 	kv_close(kv);
+	snap_unref(j->base);
+	j->base = NULL;
 	return err ? err : gate_total(j->gate) ? ZS_EVETO : 0;
 }
 
