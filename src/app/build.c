@@ -106,14 +106,18 @@ static void build_failed(struct build_job *b)
 		count_held(z, &b->in->intake);
 		z->released = false; /* once */
 		remember_held(b);
-		zone_alarm_set(z, ALARM_HELD, "serial %u is held: %s", b->in->soa_fields.serial, b->reason);
+		held_alarm(z);
 		build_end(b, EV_HELD, false);
+		return;
+	}
+	if (err == ZS_EBADSIG) { /* those that are right stay as donor: every try gets closer */
+		atomic_fetch_add(&z->count.vetoes[GATE_BAD_SIG], 1);
+		held_veto(z, b->in->soa_fields.serial, gating_bad_signature());
+		build_end(b, EV_HELD, true);
 		return;
 	}
 	if (err == ZS_ECANCEL || err == ZS_ESTALE)
 		log_msg(LL_INFO, "build", z->name, "event=%s", err == ZS_ESTALE ? "superseded" : "cancelled");
-	else if (err == ZS_EBADSIG)
-		gating_bad_signature(z);
 	else if (err == ZS_EREFUSED || err == ZS_EKEY || err == ZS_EVAULT || err == ZS_EPOISON ||
 		 err == ZS_ECRYPTO)
 		zone_alarm_set(z, ALARM_SIGNING, "signing failed: %s", zs_strerror(err));
@@ -170,10 +174,8 @@ static void gate_done(void *arg, int err)
 	}
 	gating_report(z, b->gate);
 	gating_describe(b->gate, b->reason, sizeof(b->reason));
-	zone_alarm_set(z, ALARM_VETO, "serial %u vetoed by the gate, the last good version stays: %s",
-		       b->serial, b->reason);
-	z->local_trouble = true;
-	build_end(b, EV_FAILED, false);
+	held_veto(z, b->in->soa_fields.serial, b->reason);
+	build_end(b, EV_HELD, false);
 }
 
 static void start_gate(struct build_job *b)

@@ -116,6 +116,20 @@ static void damage(json_t *z)
 	putchar('\n');
 }
 
+static void vetoed(json_t *z)
+{
+	json_t *v = json_object_get(z, "vetoed");
+	char serial[32], times[32];
+
+	if (!json_is_object(v))
+		return;
+	printf("  %-12s serial %s, %s times; tried again %s\n", "VETOED", number(v, "serial", serial),
+	       number(v, "times", times), show_text(v, "next_try"));
+	printf("  %-12s try it now with: zonesealctl zone release ", "");
+	put_safe(stdout, show_text(z, "zone"));
+	printf(" %s\n", serial);
+}
+
 static void made(json_t *z)
 {
 	json_t *c = json_object_get(z, "counters"), *m = json_object_get(c, "signatures_made"), *v;
@@ -146,6 +160,7 @@ static void one(json_t *z)
 	alarms(z);
 	held(z);
 	damage(z);
+	vetoed(z);
 	line("policy", show_text(z, "policy"));
 	version(z);
 	line("last check", show_text(up, "last_check"));

@@ -81,13 +81,9 @@ void gating_report(struct zone *z, const struct gate *g)
 }
 
 /* Made again on other sessions and still wrong: that is the key store's word against the published key. */
-void gating_bad_signature(struct zone *z)
+const char *gating_bad_signature(void)
 {
-	atomic_fetch_add(&z->count.vetoes[GATE_BAD_SIG], 1);
-	zone_alarm_set(z, ALARM_VETO,
-		       "%s: the key store makes signatures that its own key does not verify; the last good "
-		       "version stays",
-		       gate_check_label(GATE_BAD_SIG));
+	return "bad-signature: the key store makes signatures that its own key does not verify";
 }
 
 struct gating_run {

@@ -26,8 +26,8 @@ void gating_describe(const struct gate *g, char *dst, size_t cap);
 /* Loop: counts findings in metrics and logs the first ten. */
 void gating_report(struct zone *z, const struct gate *g);
 
-/* Loop: a signature that was made again and again and never verified. */
-void gating_bad_signature(struct zone *z);
+/* The finding when a signature was made again and again and never verified; counted as GATE_BAD_SIG. */
+const char *gating_bad_signature(void);
 
 /* A whole-zone run, cut into parts that workers check side by side; done is called on the loop. */
 struct gating_run;

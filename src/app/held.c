@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Reads and writes the memory of a held input. A lost text costs one transfer,
+/* Reads and writes the memory of the upstream serial that is not taken. A lost text costs one transfer,
  * no more: errors are logged and forgotten. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +12,8 @@
 #include "policyprint.h"
 
 #define HELD_MAX 4096
+#define VETO_RETRY_S 5       /* doubled with each veto of the same serial */
+#define VETO_RETRY_MAX_S 3600
 
 uint32_t held_conf(const struct conf_zone *c)
 {
@@ -33,6 +35,35 @@ static char *held_path(const struct store *s)
 	return path;
 }
 
+/* The lines of a veto stand between the others; a text without them is that of a held input. */
+static void held_parse(const char *text, struct held *h)
+{
+	long long retry = 0;
+	int at = 0;
+
+	if (sscanf(text, "serial: %u\nconf: %x\n%n", &h->serial, &h->conf, &at) < 2)
+		return;
+	h->set = true;
+	text += at;
+	at = 0;
+	if (sscanf(text, "vetoes: %u\nretry: %lld\n%n", &h->vetoes, &retry, &at) == 2)
+		text += at;
+	else
+		h->vetoes = 0;
+	h->retry = h->vetoes ? retry : 0;
+	sscanf(text, "reason: %511[^\n]", h->reason);
+}
+
+static int held_print(const struct held *h, char *dst, size_t cap)
+{
+	int n = snprintf(dst, cap, "serial: %u\nconf: %08x\n", h->serial, h->conf);
+
+	if (h->vetoes)
+		n += snprintf(dst + n, cap - (size_t)n, "vetoes: %u\nretry: %lld\n", h->vetoes,
+			      (long long)h->retry);
+	return n + snprintf(dst + n, cap - (size_t)n, "reason: %s\n", h->reason);
+}
+
 void held_read(const struct store *s, struct held *out)
 {
 	char *path = held_path(s), *text = NULL;
@@ -40,8 +71,7 @@ void held_read(const struct store *s, struct held *out)
 
 	memset(out, 0, sizeof(*out));
 	if (path && fs_read_checked(path, HELD_MAX, &text, &len) == 0)
-		out->set = sscanf(text, "serial: %u\nconf: %x\nreason: %511[^\n]", &out->serial, &out->conf,
-				  out->reason) >= 2;
+		held_parse(text, out);
 	free(text);
 	free(path);
 }
@@ -75,8 +105,7 @@ static void held_run(void *arg)
 	else if (!j->held.set)
 		j->err = fs_remove(path);
 	else {
-		int n = snprintf(text, sizeof(text), "serial: %u\nconf: %08x\nreason: %s\n", j->held.serial,
-				 j->held.conf, j->held.reason);
+		int n = held_print(&j->held, text, sizeof(text));
 
 		j->err = fs_replace_checked(path, text, (size_t)n, 0600);
 	}
@@ -94,7 +123,11 @@ static void held_start(struct zone *z)
 		return;
 	j->zone = z;
 	j->store = z->store;
-	j->held = (struct held){ .set = z->held, .serial = z->held_serial, .conf = held_conf(z->conf) };
+	j->held = (struct held){ .set = z->held,
+				 .serial = z->held_serial,
+				 .conf = held_conf(z->conf),
+				 .vetoes = z->held_vetoes,
+				 .retry = z->held_retry };
 	snprintf(j->held.reason, sizeof(j->held.reason), "%s", z->held_reason);
 	z->held_busy = true;
 	zone_job_begin(z);
@@ -108,6 +141,8 @@ void held_set(struct zone *z, const struct held *h)
 {
 	z->held = h->set;
 	z->held_serial = h->serial;
+	z->held_vetoes = h->vetoes;
+	z->held_retry = h->retry;
 	snprintf(z->held_reason, sizeof(z->held_reason), "%s", h->reason);
 	for (char *p = z->held_reason; *p; p++)
 		if (*p == '\n')
@@ -115,4 +150,66 @@ void held_set(struct zone *z, const struct held *h)
 	z->held_dirty = true;
 	if (z->store && !z->held_busy)
 		held_start(z);
+}
+
+/* --- vetoes --------------------------------------------------------------------------------------------- */
+
+static int64_t veto_wait(unsigned vetoes)
+{
+	return vetoes > 10 ? VETO_RETRY_MAX_S : VETO_RETRY_S << (vetoes - 1);
+}
+
+void held_alarm(struct zone *z)
+{
+	if (z->held && z->held_vetoes) {
+		zone_alarm_set(z, ALARM_VETO,
+			       "upstream's serial %u: vetoed by the gate, the last good version stays: %s",
+			       z->held_serial, z->held_reason);
+		zone_alarm_clear(z, ALARM_HELD);
+		return;
+	}
+	zone_alarm_clear(z, ALARM_VETO);
+	if (z->held)
+		zone_alarm_set(z, ALARM_HELD, "serial %u is held: %s", z->held_serial, z->held_reason);
+}
+
+void held_veto(struct zone *z, uint32_t serial, const char *finding)
+{
+	bool again = z->held && z->held_vetoes && z->held_serial == serial;
+	struct held h = { .set = true, .serial = serial, .vetoes = again ? z->held_vetoes + 1 : 1 };
+
+	h.retry = clk_wall().s + veto_wait(h.vetoes);
+	snprintf(h.reason, sizeof(h.reason), "%s", finding);
+	z->released = false; /* once */
+	held_set(z, &h);
+	held_alarm(z);
+}
+
+/* Within a quarter of the end it is over: the timer for it is early by up to that much. A wait that is longer
+ * than it ever was is a clock that stepped. */
+bool held_stops(const struct zone *z, uint32_t serial)
+{
+	int64_t left;
+
+	if (!z->held || z->held_serial != serial)
+		return false;
+	if (!z->held_vetoes)
+		return !zone_release_holds(z, serial) && !z->force_transfer;
+	left = z->held_retry - clk_wall().s;
+	return left > veto_wait(z->held_vetoes) / 4 && left <= veto_wait(z->held_vetoes);
+}
+
+int64_t held_wait(const struct zone *z)
+{
+	int64_t left = z->held_retry - clk_wall().s;
+
+	if (!z->held || !z->held_vetoes)
+		return INT64_MAX;
+	return left < 0 || left > veto_wait(z->held_vetoes) ? 0 : left;
+}
+
+void held_ordered(struct zone *z)
+{
+	if (z->held && z->held_vetoes)
+		z->held_retry = 0;
 }

@@ -1,15 +1,23 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The memory of a held input: a small checked text beside the generations ("held"), so that a held upstream
- * serial is not fetched again after a restart. Fetched again only when the serial, the zone's config or an
- * order changes.
+ * The memory of the upstream serial that is not taken: a small checked text beside the generations ("held").
+ * A held or over-limit serial is fetched again only when the serial, the zone's config or an order changes. A
+ * vetoed one is tried again with back-off as well, counted on from here: a restart is neither another try nor
+ * the end of the alarm. There is one memory: whatever is judged next takes the place of what was.
  */
 #ifndef ZONESEAL_SRC_APP_HELD_H
 #define ZONESEAL_SRC_APP_HELD_H
 
 #include "zone.h"
 
-struct held { bool set; uint32_t serial; uint32_t conf; char reason[512]; };
+struct held {
+	bool set;
+	uint32_t serial, conf;
+	/* by the gate: how often, and the wall second of the next try; 0: held, there is none */
+	unsigned vetoes;
+	int64_t retry;
+	char reason[512];
+};
 
 /* What of the config decides about inputs, as a number. */
 uint32_t held_conf(const struct conf_zone *c);
@@ -17,5 +25,15 @@ uint32_t held_conf(const struct conf_zone *c);
 void held_read(const struct store *s, struct held *out);
 /* Loop: remembers (or with set false forgets), in memory now, on disk by a worker. */
 void held_set(struct zone *z, const struct held *h);
+/* Loop: what the gate found in the version made of this upstream serial; sets the alarm and the next try. */
+void held_veto(struct zone *z, uint32_t serial, const char *finding);
+/* Loop: sets the alarm of what is remembered, and clears that of the other kind. */
+void held_alarm(struct zone *z);
+/* Loop: is this serial left alone for now? */
+bool held_stops(const struct zone *z, uint32_t serial);
+/* Loop: seconds to the next try of a vetoed serial; INT64_MAX when none is remembered. */
+int64_t held_wait(const struct zone *z);
+/* Loop: an order: a vetoed serial is tried at once. */
+void held_ordered(struct zone *z);
 
 #endif

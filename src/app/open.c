@@ -118,7 +118,10 @@ static void adopt(struct zone *z, struct open_job *j)
 	if (j->held.set && j->held.conf == held_conf(z->conf)) {
 		z->held = true;
 		z->held_serial = j->held.serial;
-		zone_alarm_set(z, ALARM_HELD, "serial %u is held: %s", j->held.serial, j->held.reason);
+		z->held_vetoes = j->held.vetoes;
+		z->held_retry = j->held.retry;
+		memcpy(z->held_reason, j->held.reason, sizeof(z->held_reason));
+		held_alarm(z);
 	}
 	if (j->health == STORE_DAMAGED)
 		zone_damaged_aside(z, j->damage, j->aside);

@@ -169,11 +169,22 @@ static json_t *held(const struct zone *z)
 {
 	const char *why = z->alarm[ALARM_HELD] ? z->alarm_text[ALARM_HELD] : "";
 
-	if (!z->alarm[ALARM_HELD] && !z->held)
+	if (!z->alarm[ALARM_HELD] && (!z->held || z->held_vetoes))
 		return json_null();
-	return json_pack("{s:o, s:o, s:o}", "serial", serial_of(z->held, z->held_serial), "reason",
-			 ctl_text(why), "since",
+	return json_pack("{s:o, s:o, s:o}", "serial",
+			 serial_of(z->held && !z->held_vetoes, z->held_serial), "reason", ctl_text(why),
+			 "since",
 			 report_time(z->alarm[ALARM_HELD] ? z->alarm_since[ALARM_HELD].s : 0));
+}
+
+/* What the gate made of it: the serial, how often, and when it is tried again. */
+static json_t *vetoed(const struct zone *z)
+{
+	if (!z->held || !z->held_vetoes)
+		return json_null();
+	return json_pack("{s:o, s:o, s:i, s:o}", "serial", serial_of(true, z->held_serial), "reason",
+			 ctl_text(z->held_reason), "times", (int)z->held_vetoes, "next_try",
+			 report_time(z->held_retry));
 }
 
 static json_int_t counter(const atomic_ullong *c)
@@ -287,6 +298,7 @@ json_t *report_zone(struct zone *z)
 	json_object_set_new(o, "keys", keys(z));
 	json_object_set_new(o, "held", held(z));
 	json_object_set_new(o, "damage", damage(z));
+	json_object_set_new(o, "vetoed", vetoed(z));
 	json_object_set_new(o, "ds_not_before", report_time(ds));
 	json_object_set_new(o, "verify",
 			    z->conf->policy->verify_one_in > 1 ? json_string("partial") : json_string("all"));

@@ -53,7 +53,8 @@ static void check_timer(void *arg)
 	zone_event(arg, EV_CHECK);
 }
 
-/* seconds: from now; -1: after a failure; -2: SOA refresh. */
+/* seconds: from now; -1: after a failure; -2: SOA refresh; -3: that, but no later than the next try of a
+ * vetoed serial. */
 void upstream_schedule(struct zone *z, int64_t seconds)
 {
 	struct soa soa = { .refresh = 3600 };
@@ -61,10 +62,12 @@ void upstream_schedule(struct zone *z, int64_t seconds)
 
 	if (z->state == ZONE_CLOSED || z->state == ZONE_OPENING)
 		return;
-	if (seconds == -2) {
+	if (seconds <= -2) {
+		int64_t veto = seconds == -3 ? clamp(held_wait(z), 1, REFRESH_MAX) : REFRESH_MAX;
+
 		if (z->have_meta)
 			soa_read(z->meta.upstream_soa, z->meta.upstream_soa_len, &soa);
-		seconds = clamp(soa.refresh, REFRESH_MIN, REFRESH_MAX);
+		seconds = clamp(soa.refresh, REFRESH_MIN, veto > REFRESH_MIN ? veto : REFRESH_MIN);
 	} else if (seconds == -1) {
 		seconds = retry_seconds(z);
 	}
@@ -183,8 +186,7 @@ static void judge_serial(struct zone *z, const struct soa *soa)
 		zone_event(z, EV_HELD);
 		return;
 	}
-	if (z->held && z->held_serial == soa->serial && !zone_release_holds(z, soa->serial) &&
-	    !z->force_transfer) {
+	if (held_stops(z, soa->serial)) {
 		zone_event(z, EV_HELD);
 	} else if (is_newer(z, soa->serial)) {
 		zone_event(z, EV_NEWER);
@@ -410,8 +412,11 @@ static void over_limit(struct zone *z, const char *why)
 			  .conf = held_conf(z->conf) };
 
 	snprintf(h.reason, sizeof(h.reason), "over limits: %s", why);
-	zone_alarm_set(z, ALARM_HELD, "serial %u is held: %s", h.serial, h.reason);
 	held_set(z, &h);
+	if (h.set)
+		held_alarm(z);
+	else
+		zone_alarm_set(z, ALARM_HELD, "upstream's zone is held: %s", h.reason);
 	zone_event(z, EV_HELD);
 }
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "ctlproto.h"
+#include "held.h"
 #include "report.h"
 #include "verbs.h"
 #include "zone.h"
@@ -167,6 +168,7 @@ static json_t *row_retransfer(struct zone *z, json_t *args, bool *bad)
 	*bad = no != NULL;
 	if (!no) {
 		z->force_transfer = true;
+		held_ordered(z);
 		zone_event(z, EV_CHECK);
 	}
 	return order_row(z, no,
@@ -190,7 +192,10 @@ static void release(struct zone *z, json_t *serial)
 	z->release_any = serial == NULL;
 	z->release_serial = (uint32_t)json_integer_value(serial);
 	z->released_at = clk_wall();
-	z->held = false;
+	if (z->held_vetoes)
+		held_ordered(z);
+	else
+		z->held = false;
 	log_msg(LL_NOTICE, "zone", z->name, "event=released%s%.0u", serial ? " from a serial on" : "",
 		z->release_serial);
 	if (z->state == ZONE_GUARD) {

@@ -6,6 +6,7 @@
  *
  *   start (loop) -> collect (worker) -> vault -> assemble, gate, commit (worker) -> publish (loop)
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/crc.h"
@@ -14,6 +15,7 @@
 #include "faultmark.h"
 #include "base/rand.h"
 #include "build.h"
+#include "held.h"
 
 #define VERSION_SETS_MAX 4096      /* RRsets of one routine version */
 #define RETRY_S 10
@@ -360,18 +362,22 @@ static void version_failed(struct version_job *j)
 {
 	struct zone *z = j->zone;
 
-	if (j->err == ZS_EVETO) {
+	if (j->err == ZS_EVETO || j->err == ZS_EBADSIG) {
 		char text[400];
 
-		gating_report(z, j->gate);
-		gating_describe(j->gate, text, sizeof(text));
+		if (j->err == ZS_EVETO)
+			gating_report(z, j->gate);
+		else
+			atomic_fetch_add(&z->count.vetoes[GATE_BAD_SIG], 1);
+		if (j->err == ZS_EVETO)
+			gating_describe(j->gate, text, sizeof(text));
+		else
+			snprintf(text, sizeof(text), "%s", gating_bad_signature());
 		zone_alarm_set(z, ALARM_VETO, "refresh vetoed by the gate, the last good version stays: %s",
 			       text);
 		/* a neighbour of the change: what the version writes itself was read back before */
-		if (gate_count(j->gate, GATE_STORED))
+		if (j->err == ZS_EVETO && gate_count(j->gate, GATE_STORED))
 			zone_damaged(z, ZS_ECRC, "a refresh");
-	} else if (j->err == ZS_EBADSIG) {
-		gating_bad_signature(z);
 	} else if (j->damaged) {
 		zone_damaged(z, j->err, "a refresh");
 	} else if (j->err != ZS_ESTALE && j->err != ZS_ECANCEL) {
@@ -411,6 +417,8 @@ static void version_done(void *arg)
 	zone_alarm_clear(z, ALARM_SIGNING);
 	if (!z->damaged)
 		zone_alarm_clear(z, ALARM_STORE);
+	if (z->alarm[ALARM_VETO]) /* a refresh passed: what is vetoed still is an input or nothing */
+		held_alarm(z);
 	if (z->state != ZONE_CLOSED) {
 		publish_swap(z, j->pub, &j->meta, j->earliest);
 		log_msg(LL_NOTICE, "zone", z->name, "event=refreshed serial=%u rrsets=%zu signatures=%zu",

@@ -120,14 +120,17 @@ static void act_failed(struct zone *z)
 	upstream_schedule(z, -1);
 }
 
+/* Input that is held, or that the gate vetoed. An order to take whatever upstream has outlives a veto: the
+ * next try is that same order's. */
 static void act_held(struct zone *z)
 {
-	z->force_transfer = false;
+	if (!z->held_vetoes)
+		z->force_transfer = false;
 	transfer_free(z->transfer);
 	z->transfer = NULL;
 	z->check_fails = 0;
 	z->round_done = true;
-	upstream_schedule(z, -2);
+	upstream_schedule(z, z->held && z->held_vetoes && !z->quarantined ? -3 : -2);
 }
 
 static void act_build(struct zone *z)

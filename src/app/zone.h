@@ -143,7 +143,9 @@ struct zone {
 	struct transfer *transfer;
 	struct primary_load *slot;          /* transfer slot on its way to a transfer */
 	bool queued; struct zone *queue_next;
-	bool held, held_busy, held_dirty; uint32_t held_serial; char held_reason[512]; /* src/app/held.h */
+	/* src/app/held.h */
+	bool held, held_busy, held_dirty; uint32_t held_serial; char held_reason[512];
+	unsigned held_vetoes; int64_t held_retry;
 	bool released; uint32_t release_serial; bool release_any; wall_t released_at; /* `zone release` */
 
 	/* work */
