@@ -108,8 +108,13 @@ static void check_lookup(const struct denial_params *p, const struct chain_name 
 {
 	struct kv *own = kvmem_open(zone);
 	struct chain_name found;
-	int ret = denial_owner(own, p, n->okey, n->klen, &found);
+	int ret = denial_name(own, p, n->okey, n->klen, &found);
 
+	ck_assert_int_eq(ret, 0);
+	ck_assert_int_eq(found.kind, n->kind);
+	ck_assert_int_eq(found.ent, n->ent);
+	ck_assert_uint_eq(found.ntypes, n->ntypes);
+	ret = denial_owner(own, p, n->okey, n->klen, &found);
 	kv_close(own);
 	if (n->ent) {
 		ck_assert_int_eq(ret, ZS_ENOENT);

@@ -73,5 +73,13 @@ bool denial_in_chain(const struct denial_params *p, enum node_kind kind);
  */
 int denial_owner(struct kv *kv, const struct denial_params *p, const uint8_t *okey, size_t klen,
 		 struct chain_name *out);
+/*
+ * The same for any name: with NSEC3 also one without records that has an owner below it, which nothing hides
+ * (an empty non-terminal, as the stream tells it: ent). The first owner below a name without records is never
+ * occluded by another below it: one seek is enough. ZS_ENOENT: none of that; the name stands in out all the
+ * same if it is within the zone.
+ */
+int denial_name(struct kv *kv, const struct denial_params *p, const uint8_t *okey, size_t klen,
+		struct chain_name *out);
 
 #endif

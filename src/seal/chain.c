@@ -364,3 +364,28 @@ int denial_owner(struct kv *kv, const struct denial_params *p, const uint8_t *ok
 		ret = ZS_ELIMIT;
 	return ret;
 }
+
+int denial_name(struct kv *kv, const struct denial_params *p, const uint8_t *okey, size_t klen,
+		struct chain_name *out)
+{
+	uint8_t apex[OKEY_MAX], prefix[KEY_MAX];
+	size_t apex_len = name_okey(p->zone, apex);
+	struct kv_item item;
+	bool occluded;
+	int ret = denial_owner(kv, p, okey, klen, out);
+
+	if (ret != ZS_ENOENT || p->kind != DENIAL_NSEC3 || klen <= apex_len ||
+	    !okey_within(okey, klen, apex, apex_len))
+		return ret;
+	key_owner(prefix, okey, klen);
+	ret = kv_seek(kv, prefix, 1 + klen, &item);
+	if (ret == 0 && (item.klen <= klen || memcmp(item.key, prefix, 1 + klen) != 0))
+		ret = ZS_ENOENT;
+	if (ret == 0)
+		ret = is_occluded(kv, apex_len, okey, klen, &occluded);
+	if (ret != 0)
+		return ret;
+	out->kind = NODE_AUTH;
+	out->ent = true;
+	return occluded ? ZS_ENOENT : 0;
+}
