@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * History: what each version removed and added, written in the very commit that makes the version.
+ *
+ * Two tables. HISTORY is what a secondary sees, signatures and denial records included: for IXFR. USERDIFF is
+ * what upstream changed, as received: for `zone diff` and `zone rollback`. An entry is a head and a run of
+ * chunks (byte layout: src/store/history_chunk.c); totals of both tables stand in META "history", so that
+ * nothing is ever scanned. Work per commit is bounded by what the commit changed, plus constants.
+ *
+ * Caveats: as for views, one thread at a time; workers only.
+ */
+#ifndef ZONESEAL_STORE_HISTORY_H
+#define ZONESEAL_STORE_HISTORY_H
+
+#include "base/kv.h"
+#include "dns/diff.h"
+#include "store/store.h"
+
+enum history_table { HISTORY_SERVED, HISTORY_UPSTREAM };
+
+#define HISTORY_USER 1        /* kind: upstream's change, or an operator's */
+#define HISTORY_ROUTINE 2     /* refreshed signatures and the like */
+#define HISTORY_MERGED 0x80   /* flag: several versions in one */
+#define HISTORY_SPAN_MAX 4096 /* entries that one difference may run over */
+
+struct history_head {
+	uint64_t version;     /* the one it leads to */
+	uint64_t first;       /* the oldest version in it: less than `version` when merged */
+	uint32_t from_serial, to_serial;     /* signed */
+	uint32_t from_upstream, to_upstream;
+	int64_t time;         /* wall, seconds */
+	uint8_t kind;
+	uint64_t octets;      /* uncompressed wire size of its records */
+	uint32_t removed, added;
+	uint32_t chunks;
+	uint64_t stored;      /* keys and values */
+};
+
+/* SOA as upstream sent it: the stored one has our serial. */
+struct history_soa {
+	const uint8_t *rdata;
+	uint16_t len;
+	uint32_t ttl;
+};
+
+/* --- writing -------------------------------------------------------------------------------------------- */
+/*
+ * What this view's overlay changes of the served content, compared with base (a handle of the view's own
+ * snapshot; NULL: empty). Caller fills upstream serials, time and kind; version 0 means view_base() + 1. The
+ * rest is filled in. Nothing is written, chunks is 0, when the base has no SOA or the SOA did not change.
+ * Called again for the same version it replaces the entry. Fails as kv_put; then no entry is left behind.
+ */
+int history_write(struct view *v, struct kv *base, struct history_head *h);
+/* Upstream's side of it. Caller fills signed serials, time and kind; nothing is written when upstream's
+ * records and SOA are the same. */
+int history_write_user(struct view *v, struct kv *base, const struct history_soa *from,
+		       const struct history_soa *to, struct history_head *h);
+
+struct history_limits {
+	uint64_t versions;   /* entries in each table */
+	uint64_t bytes;      /* of HISTORY: stored keys and values */
+	uint64_t user_bytes; /* of USERDIFF */
+	int64_t age_s;
+};
+/*
+ * Drops entries from the front until every bound holds, of both tables, at most 64 entries a call. Their
+ * chunks are deleted behind that, 256 a call plus twice what the newest entry has. A full overlay ends it
+ * early, without error: the next version goes on.
+ */
+int history_trim(struct view *v, const struct history_limits *lim, int64_t now);
+/*
+ * Replaces neighbours of kind HISTORY_ROUTINE that are older than that by one condensed entry, at most
+ * about 1 MiB and 64 entries a call. Versions in between are no starting points any more.
+ */
+int history_merge(struct view *v, int64_t now, int64_t older_than_s, bool *merged);
+
+/* --- reading -------------------------------------------------------------------------------------------- */
+/*
+ * What leads from one served serial to a later one, condensed: what several versions take and give back
+ * cancels, octet for octet. On success the difference owns kv and closes it. ZS_ENOENT: history does not
+ * reach; ZS_ELIMIT: over max_octets (wire size of the condensed stream; raw entries may be four times that),
+ * or over HISTORY_SPAN_MAX entries; ZS_ECRC, ZS_EFORMAT.
+ */
+int history_open(struct kv *kv, uint32_t from_serial, uint32_t to_serial, uint64_t max_octets,
+		 struct diff **out);
+/*
+ * Upstream's records: from the content of one version to that of another, which may be the older one (the
+ * inverse: what a rollback applies). Its serials are upstream's. A version that changed nothing of
+ * upstream's stands for the one before. ZS_ENOENT: does not reach, or no difference. Otherwise as above.
+ */
+int userdiff_open(struct kv *kv, uint64_t from_version, uint64_t to_version, uint64_t max_octets,
+		  struct diff **out);
+
+/* fn: non-zero ends it and is the answer. */
+typedef int (*history_fn)(void *ctx, const struct history_head *h);
+int history_each(struct kv *kv, enum history_table table, bool newest_first, history_fn fn, void *ctx);
+
+struct history_total {
+	uint64_t entries;
+	uint64_t octets;         /* stored */
+	uint64_t since;          /* content from this version on can be reached */
+	uint64_t oldest, newest; /* entries; oldest > newest: none */
+	uint64_t looked;         /* merging goes on here */
+};
+/* Both tables; zeros when there is no history. */
+int history_totals(struct kv *kv, struct history_total out[static 2]);
+
+#endif
