@@ -452,7 +452,7 @@ static void op_notify(void *ctx, struct net_zone *z, const struct net_addr *from
 }
 
 static void op_transfer(void *ctx, const uint8_t *zone, const char *secondary, const struct net_addr *to,
-			uint16_t qtype, uint32_t serial, uint64_t octets, uint64_t records, int64_t us,
+			uint16_t type, uint32_t serial, uint64_t octets, uint64_t records, int64_t us,
 			int result)
 {
 	struct rig *r = ctx;
@@ -460,6 +460,7 @@ static void op_transfer(void *ctx, const uint8_t *zone, const char *secondary, c
 	pthread_mutex_lock(&r->impl->lock);
 	r->transferred++;
 	r->last_result = result;
+	r->last_type = type;
 	r->last_records = records;
 	r->last_octets = octets;
 	pthread_cond_broadcast(&r->impl->changed);

@@ -34,6 +34,7 @@ struct tzone {
 	uint8_t name[NAME_MAX_WIRE];
 	int eagain;     /* so many open() calls say ZS_EAGAIN */
 	int opened, released;
+	void *aside;    /* of the test: the source of the pub is the zone */
 };
 struct tzone *tz_new(const char *name, unsigned names, uint32_t serial, int flags);
 void tz_free(struct tzone *z); /* waits for nothing: no transfer may be running */
@@ -54,6 +55,7 @@ struct rig {
 	bool hint;
 	uint32_t hint_serial, seen_serial;
 	int last_result;
+	uint16_t last_type;
 	uint64_t last_records, last_octets;
 	struct rig_impl *impl;
 };

@@ -15,6 +15,16 @@
 #include "base/kv.h"
 #include "dns/rrset.h"
 
+struct diff;
+
+/* From one served version to the next: rr[0..nremoved) go (the old SOA first), the nadded behind them come
+ * (the new SOA first). */
+struct pub_step {
+	uint32_t from, to;
+	const struct rr *rr;
+	size_t nremoved, nadded;
+};
+
 struct pub {
 	int refs; /* atomic */
 	struct arena *mem;
@@ -28,10 +38,16 @@ struct pub {
 	int64_t earliest_expiry; /* wall; of any signature in the zone; INT64_MAX when unsigned */
 	/* opens the version's records for a transfer (worker); ZS_EAGAIN: try again soon */
 	int (*open)(void *source, struct kv **out);
+	/* what leads from `serial` to this version (worker). ZS_ENOENT: what is kept does not reach so far;
+	 * ZS_ELIMIT: larger than allowed; ZS_EAGAIN: try again soon. NULL: nothing is kept */
+	int (*open_diff)(void *source, uint32_t serial, struct diff **out);
 	void (*release)(void *source); /* called with the last reference (any thread) */
 	void *source;
 	uint64_t rrs_estimate;
 	uint64_t store_octets;        /* of the file behind it, for the statistics */
+	/* the newest steps, oldest first, the last one leads here: IXFR over UDP; records in mem */
+	const struct pub_step *step;
+	size_t nstep;
 };
 struct pub *pub_new(void); /* refs 1, own arena; NULL when out of memory */
 struct pub *pub_ref(struct pub *p);

@@ -2,7 +2,7 @@
 /*
  * The server: UDP and TCP on the loop thread, transfers rendered by a pool into bounded blocks ahead of each
  * peer. Answers what stands at a zone's apex (other names are refused), AXFR, IXFR, NOTIFY. RFC
- * 1034/1035, 1995, 1996, 5936, 6891, 7314, 7766, 7873/9018, 8482, 8914, 8945, 9210.
+ * 1034/1035, 1982, 1995, 1996, 5936, 6891, 7314, 7766, 7873/9018, 8482, 8914, 8945, 9210.
  */
 #ifndef ZONESEAL_NET_SERVER_H
 #define ZONESEAL_NET_SERVER_H
@@ -44,9 +44,10 @@ struct server_ops {
 	/* a NOTIFY that passed acl and TSIG; serial_hint when has_serial */
 	void (*notify)(void *ctx, struct net_zone *z, const struct net_addr *from, const char *acl_name,
 		       bool has_serial, uint32_t serial_hint);
-	/* a transfer out ended; result 0 or zs_err; secondary: acl entry name */
+	/* a transfer out over TCP ended; type: what was sent, T_AXFR also in answer to IXFR (what was asked
+	 * for when nothing was sent); result 0 or zs_err; secondary: acl entry name */
 	void (*transfer)(void *ctx, const uint8_t *zone, const char *secondary, const struct net_addr *to,
-			 uint16_t qtype, uint32_t serial, uint64_t octets, uint64_t records, int64_t us,
+			 uint16_t type, uint32_t serial, uint64_t octets, uint64_t records, int64_t us,
 			 int result);
 	/* a transfer out is cut because its version cannot be read: what its source answered; may be NULL */
 	void (*unreadable)(void *ctx, const uint8_t *zone, uint32_t serial, int err);
@@ -67,6 +68,8 @@ struct server_limits {
 struct server_stats {
 	uint64_t queries_udp, queries_tcp, answers_rcode[SERVER_RCODES], notify_in_ok, notify_in_refused,
 	    tsig_bad, xfr_started, xfr_refused, tcp_accepted, tcp_refused, malformed, xfr_running, tcp_open;
+	/* IXFR queries answered with the whole zone, with "you have it", and with differences over UDP */
+	uint64_t ixfr_as_axfr, ixfr_uptodate, ixfr_udp;
 };
 
 struct server;

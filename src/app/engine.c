@@ -372,17 +372,17 @@ static void server_notify(void *ctx, struct net_zone *nz, const struct net_addr 
 }
 
 static void server_transfer(void *ctx, const uint8_t *zone, const char *secondary, const struct net_addr *to,
-			    uint16_t qtype, uint32_t serial, uint64_t octets, uint64_t records, int64_t us,
+			    uint16_t type, uint32_t serial, uint64_t octets, uint64_t records, int64_t us,
 			    int result)
 {
 	struct engine *e = ctx;
 	struct zone *z = engine_zone(e, zone, name_len(zone));
 	char text[NET_ADDR_TEXT];
 
-	atomic_fetch_add(&e->count.xfr[1][qtype == T_IXFR][result != 0], 1);
+	atomic_fetch_add(&e->count.xfr[1][type == T_IXFR][result != 0], 1);
 	log_msg(result ? LL_WARN : LL_INFO, "xfr-out", z ? z->name : NULL,
 		"%s to %s (%s) %s: serial=%u records=%llu octets=%llu ms=%lld",
-		qtype == T_IXFR ? "IXFR" : "AXFR", net_addr_text(to, text), secondary,
+		type == T_IXFR ? "IXFR" : "AXFR", net_addr_text(to, text), secondary,
 		result ? zs_strerror(result) : "done", serial, (unsigned long long)records,
 		(unsigned long long)octets, (long long)(us / 1000));
 	if (z && !result)

@@ -46,8 +46,11 @@ static void zone_counts(const struct engine *e, struct mtext *m)
 
 static void transfers(const struct engine *e, struct mtext *m)
 {
+	const struct server_stats *s = e->server ? server_stats(e->server) : NULL;
 	static const char *const way[] = { "in", "out" }, *const type[] = { "axfr", "ixfr", "uptodate" },
 				 *const result[] = { "ok", "failed" };
+	/* what needed no stream: UDP, and "you have it" */
+	const uint64_t at_once[3] = { 0, s ? s->ixfr_udp : 0, s ? s->ixfr_uptodate : 0 };
 
 	mtext_family(m, "zoneseal_xfr_total", M_COUNTER, "Zone transfers that ended.");
 	for (int d = 0; d < 2; d++)
@@ -56,7 +59,8 @@ static void transfers(const struct engine *e, struct mtext *m)
 				mtext_u64(m,
 					  LABELS({ "direction", way[d] }, { "type", type[t] },
 						 { "result", result[r] }),
-					  get(&e->count.xfr[d][t][r]));
+					  get(&e->count.xfr[d][t][r]) +
+						  (d == 1 && r == 0 ? at_once[t] : 0));
 	mtext_family(m, "zoneseal_transfers_damaged_total", M_COUNTER,
 		     "Transfers out that were cut because a stored value was damaged.");
 	mtext_u64(m, NO_LABELS, get(&e->count.xfr_damaged));
@@ -185,6 +189,9 @@ static void server_part(const struct engine *e, struct mtext *m)
 	mtext_u64(m, NO_LABELS, s->xfr_started);
 	mtext_family(m, "zoneseal_xfr_out_refused_total", M_COUNTER, "Transfers that were refused.");
 	mtext_u64(m, NO_LABELS, s->xfr_refused);
+	mtext_family(m, "zoneseal_ixfr_out_full_total", M_COUNTER,
+		     "IXFR queries that were answered with the whole zone.");
+	mtext_u64(m, NO_LABELS, s->ixfr_as_axfr);
 	mtext_family(m, "zoneseal_xfr_out_running", M_GAUGE, "Transfers to secondaries under way.");
 	mtext_u64(m, NO_LABELS, s->xfr_running);
 	mtext_family(m, "zoneseal_tcp_connections", M_GAUGE, "Open TCP connections of the DNS server.");

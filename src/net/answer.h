@@ -38,6 +38,8 @@ struct xfr_request {
 	const struct tsig_key *key;
 	char secondary[ACL_NAME_MAX];
 	uint16_t id, flags, qtype;
+	bool incremental;             /* differences from `serial` will do */
+	uint32_t serial;
 	uint8_t qname[NAME_MAX_WIRE]; /* as asked */
 	struct edns edns;             /* for the first message */
 };

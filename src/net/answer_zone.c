@@ -127,6 +127,29 @@ static enum answer_act answer_apex(struct ask *a, struct net_zone *z, const stru
 	return ask_end(a, RC_NOERROR);
 }
 
+/* The differences from step i on, each behind its old SOA and with its new one in the middle, between two of
+ * our SOA (RFC 1995 4). ZS_EFULL when the client does not take so much. */
+static int put_steps(struct ask *a, const struct pub *p, size_t i)
+{
+	int err = put_data(&a->w, SEC_ANSWER, &p->set[0], p->set[0].ttl);
+
+	for (; i < p->nstep && err == 0; i++)
+		for (size_t k = 0; k < p->step[i].nremoved + p->step[i].nadded && err == 0; k++)
+			err = msgw_rr(&a->w, SEC_ANSWER, &p->step[i].rr[k]);
+	return err != 0 ? err : put_data(&a->w, SEC_ANSWER, &p->set[0], p->set[0].ttl);
+}
+
+/* Which step begins at this serial; nstep: none from which one leads to the next up to here. */
+static size_t find_step(const struct pub *p, uint32_t serial)
+{
+	uint32_t to = p->serial;
+
+	for (size_t i = p->nstep; i-- > 0 && p->step[i].to == to; to = p->step[i].from)
+		if (p->step[i].from == serial)
+			return i;
+	return p->nstep;
+}
+
 /* One SOA: "you have it", or over UDP "come by TCP" (RFC 1995 2 and 4). Without signatures: a client
  * counts records. */
 static enum answer_act answer_single_soa(struct ask *a, struct net_zone *z)
@@ -135,6 +158,21 @@ static enum answer_act answer_single_soa(struct ask *a, struct net_zone *z)
 	ask_begin(a, F_AA, RC_NOERROR);
 	if (put_data(&a->w, SEC_ANSWER, &z->pub->set[0], z->pub->set[0].ttl) != 0)
 		return answer_too_big(a);
+	return ask_end(a, RC_NOERROR);
+}
+
+/* From memory, or else the client has to come by TCP: the loop does not touch the store. */
+static enum answer_act answer_ixfr_udp(struct ask *a, struct net_zone *z, uint32_t serial)
+{
+	size_t i = find_step(z->pub, serial);
+
+	if (i == z->pub->nstep)
+		return answer_single_soa(a, z);
+	put_expire(a, z);
+	ask_begin(a, F_AA, RC_NOERROR);
+	if (put_steps(a, z->pub, i) != 0)
+		return answer_single_soa(a, z);
+	STAT_INC(a->env->stats, ixfr_udp);
 	return ask_end(a, RC_NOERROR);
 }
 
@@ -156,13 +194,16 @@ static bool ixfr_serial(const struct ask *a, uint32_t *serial)
 	return true;
 }
 
-static enum answer_act start_transfer(struct ask *a, struct net_zone *z, const struct acl_entry *who)
+static enum answer_act start_transfer(struct ask *a, struct net_zone *z, const struct acl_entry *who,
+				      const uint32_t *from)
 {
 	struct xfr_request *x = &a->out->xfr;
 
 	put_expire(a, z);
 	*x = (struct xfr_request){ .pub = pub_ref(z->pub), .tsig = a->tsig, .key = a->key, .id = a->m.id,
 				   .flags = a->m.flags & F_RD, .qtype = a->m.qtype, .edns = a->reply };
+	x->incremental = from != NULL;
+	x->serial = from ? *from : 0;
 	snprintf(x->secondary, sizeof(x->secondary), "%s", who->name ? who->name : "");
 	memcpy(x->qname, a->m.qname, a->m.qname_len);
 	a->tsig = NULL; /* the transfer's now */
@@ -172,6 +213,7 @@ static enum answer_act start_transfer(struct ask *a, struct net_zone *z, const s
 static enum answer_act answer_transfer(struct ask *a, struct net_zone *z, const struct acl_entry *who)
 {
 	struct server_stats *st = a->env->stats;
+	enum serial_order order;
 	uint32_t serial;
 
 	if (a->m.qtype == T_AXFR && !a->peer->tcp) {
@@ -181,12 +223,18 @@ static enum answer_act answer_transfer(struct ask *a, struct net_zone *z, const 
 	if (a->m.qtype == T_IXFR) {
 		if (!ixfr_serial(a, &serial))
 			return ask_error(a, RC_FORMERR, EDE_NONE, NULL);
+		order = serial_cmp(serial, z->pub->serial);
+		if (order == SERIAL_EQ || order == SERIAL_GT) {
+			STAT_INC(st, ixfr_uptodate);
+			return answer_single_soa(a, z);
+		}
 		if (!a->peer->tcp)
-			return answer_single_soa(a, z);
-		if (serial == z->pub->serial || serial_cmp(serial, z->pub->serial) == SERIAL_GT)
-			return answer_single_soa(a, z);
+			return answer_ixfr_udp(a, z, serial);
+		/* RFC 1982 knows no order of the two: no difference leads from one to the other */
+		if (order == SERIAL_LT)
+			return start_transfer(a, z, who, &serial);
 	}
-	return start_transfer(a, z, who);
+	return start_transfer(a, z, who, NULL);
 }
 
 /* Names that are no apex of ours. */

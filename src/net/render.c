@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The AXFR renderer: SOA, every record of RECORDS with its signatures, the denial chain with its signatures,
- * SOA (RFC 5936 2.2). The signatures over the SOA stand once, in their place in the walk. Nothing is
- * allocated per record: a record points into the snapshot until it is written. Invariant: `rr` waits whenever
- * `have` is set, and the iterator does not move meanwhile. Hot path of the server: called by xfrout.c on the
- * render pool.
+ * The renderer of transfers. AXFR: SOA, every record of RECORDS with its signatures, the denial chain with
+ * its signatures, SOA (RFC 5936 2.2); the signatures over the SOA stand once, in their place in the walk.
+ * IXFR: SOA, one difference from the client's version to ours, SOA (RFC 1995 4). What speaks against the
+ * difference turns up before anything is sent, because it is read once whole, and makes an AXFR of it.
+ * Nothing is allocated per record: a record points into its source until it is written. Invariant: `rr` waits
+ * whenever `have` is set, and the source does not move meanwhile. Hot path of the server: called by xfrout.c
+ * on the render pool.
  */
 #include "render.h"
 
@@ -13,15 +15,19 @@
 
 #include "base/err.h"
 #include "base/text.h"
+#include "dns/diff.h"
 #include "dns/schema.h"
 
 #define OUT_FLAGS (F_QR | F_AA)
 
-enum phase { PHASE_FIRST_SOA, PHASE_RECORDS, PHASE_DENIAL, PHASE_LAST_SOA, PHASE_END };
+enum phase { PHASE_FIRST_SOA, PHASE_DIFF, PHASE_RECORDS, PHASE_DENIAL, PHASE_LAST_SOA, PHASE_END };
 
 struct render {
 	struct xfr_request x;
-	struct kv *kv;
+	struct kv *kv;           /* AXFR */
+	struct diff *diff;       /* IXFR */
+	bool no_diff;            /* there is none that could be sent */
+	bool begun, adding;      /* diff: behind the old SOA, the new SOA */
 	enum phase phase;
 	bool first;              /* no message was made yet */
 	bool in_set, have, ended; /* v is being read; rr waits to be written; all is written */
@@ -60,6 +66,8 @@ void render_close(struct render *r)
 {
 	kv_close(r->kv);
 	r->kv = NULL;
+	diff_close(r->diff);
+	r->diff = NULL;
 }
 
 void render_free(struct render *r)
@@ -74,7 +82,7 @@ void render_free(struct render *r)
 
 bool render_is_open(const struct render *r)
 {
-	return r->kv != NULL;
+	return r->kv || r->diff;
 }
 
 /* The snapshot's SOA frames the transfer; it must be the version that was published. */
@@ -107,10 +115,90 @@ static int read_soa(struct render *r)
 	return 0;
 }
 
+static bool is_apex_soa(const struct render *r, const struct rr *rr)
+{
+	return rr->type == T_SOA && name_eq(rr->owner, r->x.pub->zone);
+}
+
+/*
+ * The next record of the difference. SOAs are what parts a stream of differences: the old one stands at the
+ * head of what goes, ours at the head of what comes, and none anywhere else.
+ */
+static int diff_record(struct render *r, struct rr *rr)
+{
+	struct soa soa;
+	bool added, head;
+	int err = diff_next(r->diff, rr, &added);
+
+	if (err == ZS_ENOENT && !r->adding)
+		return ZS_EFORMAT;
+	if (err != 0)
+		return err;
+	head = !r->begun || (added && !r->adding);
+	if ((added && !r->begun) || (!added && r->adding) || head != is_apex_soa(r, rr))
+		return ZS_EFORMAT;
+	if (head && added && (rr->rdlen != r->soa.rdlen || memcmp(rr->rdata, r->soa.rdata, rr->rdlen) != 0))
+		return ZS_EFORMAT;
+	if (head && !added && (soa_read(rr->rdata, rr->rdlen, &soa) != 0 || soa.serial != r->x.serial))
+		return ZS_EFORMAT;
+	r->begun = true;
+	r->adding = added;
+	return 0;
+}
+
+static int read_whole_diff(struct render *r)
+{
+	struct rr rr;
+	int err;
+
+	while ((err = diff_record(r, &rr)) == 0)
+		;
+	r->begun = r->adding = false;
+	return err == ZS_ENOENT ? diff_rewind(r->diff) : err;
+}
+
+/* Counted in records: both have the same kinds of them, and nobody knows the octets of the zone. */
+static bool is_larger_than_zone(const struct render *r)
+{
+	const struct diff *d = r->diff;
+
+	return r->x.pub->rrs_estimate > 0 && d->removed + d->added > r->x.pub->rrs_estimate;
+}
+
+static int open_diff(struct render *r)
+{
+	const struct pub *p = r->x.pub;
+	const struct rrset *soa = &p->set[0];
+	int err = p->open_diff(p->source, r->x.serial, &r->diff);
+
+	if (err != 0) {
+		r->diff = NULL;
+		return err;
+	}
+	r->soa = (struct rr){ .owner = soa->owner, .type = T_SOA, .class = CLASS_IN, .ttl = soa->ttl,
+			      .rdata = soa->rr[0].data, .rdlen = soa->rr[0].len };
+	if (r->diff->from != r->x.serial || r->diff->to != p->serial)
+		err = ZS_ESTALE;
+	else if (is_larger_than_zone(r))
+		err = ZS_ELIMIT;
+	else
+		err = read_whole_diff(r);
+	if (err != 0)
+		render_close(r);
+	return err;
+}
+
 int render_open(struct render *r)
 {
-	int err = r->x.pub->open(r->x.pub->source, &r->kv);
+	int err;
 
+	if (r->x.incremental && r->x.pub->open_diff && !r->no_diff) {
+		err = open_diff(r);
+		if (err == 0 || err == ZS_EAGAIN)
+			return err;
+		r->no_diff = true; /* whatever it is: the whole zone does as well (RFC 1995 4) */
+	}
+	err = r->x.pub->open(r->x.pub->source, &r->kv);
 	if (err != 0) {
 		r->kv = NULL;
 		return err;
@@ -239,6 +327,13 @@ static int step(struct render *r)
 		} else if (r->phase == PHASE_FIRST_SOA || r->phase == PHASE_LAST_SOA) {
 			r->rr = r->soa;
 			r->have = true;
+		} else if (r->phase == PHASE_DIFF) {
+			err = diff_record(r, &r->rr);
+			r->have = err == 0;
+			if (err == ZS_ENOENT) {
+				r->phase = PHASE_LAST_SOA;
+				err = 0;
+			}
 		} else {
 			r->ended = true;
 		}
@@ -252,6 +347,10 @@ static int step(struct render *r)
 static int advance(struct render *r)
 {
 	r->have = false;
+	if (r->phase == PHASE_FIRST_SOA && r->diff) {
+		r->phase = PHASE_DIFF;
+		return 0;
+	}
 	if (r->phase == PHASE_FIRST_SOA) {
 		r->phase = PHASE_RECORDS;
 		return next_set(r, true);
@@ -325,7 +424,7 @@ int render_next(struct render *r, struct render_block **out)
 
 	if (!b)
 		return ZS_ENOMEM;
-	*b = (struct render_block){ .len = 0 };
+	*b = (struct render_block){ .type = r->diff ? T_IXFR : T_AXFR };
 	while (err == 0 && r->phase != PHASE_END && b->len < RENDER_BLOCK)
 		err = make_message(r, b->data + b->len, b);
 	if (err != 0) {

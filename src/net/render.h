@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A transfer as octets: length-prefixed, signed messages out of one snapshot, in blocks. No socket and no
- * loop: a worker calls it, one at a time for each transfer.
+ * A transfer as octets: length-prefixed, signed messages out of one snapshot or one difference, in blocks. No
+ * socket and no loop: a worker calls it, one at a time for each transfer.
  */
 #ifndef ZONESEAL_NET_RENDER_H
 #define ZONESEAL_NET_RENDER_H
@@ -16,6 +16,7 @@ struct render_block {
 	void *owner; /* of the caller */
 	size_t len;
 	uint64_t records;
+	uint16_t type; /* T_AXFR or T_IXFR: what it is a part of */
 	bool last;
 	uint8_t data[];
 };
@@ -23,12 +24,13 @@ struct render_block {
 struct render;
 /* Takes what x holds on success. ZS_ENOMEM. */
 int render_new(struct xfr_request *x, struct render **out);
-/* Worker: opens the snapshot. ZS_EAGAIN: try again soon; ZS_ESTALE: it is not the published version. */
+/* Worker: opens the difference, or the snapshot. ZS_EAGAIN: try again soon; ZS_ESTALE: it is not the
+ * published version. */
 int render_open(struct render *r);
 bool render_is_open(const struct render *r);
 /* Worker: the next block (free()). ZS_EFORMAT, ZS_ECRC, ... end the transfer. */
 int render_next(struct render *r, struct render_block **out);
-/* Gives the snapshot back; a worker's work, as it may touch the store. */
+/* Gives snapshot and difference back; a worker's work, as it may touch the store. */
 void render_close(struct render *r);
 /* What the transfer was asked with. */
 struct xfr_request *render_request(struct render *r);

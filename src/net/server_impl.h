@@ -104,6 +104,7 @@ struct xfrout {
 	unsigned ahead;              /* blocks that stand in the connection's buffer */
 	unsigned tries;
 	uint64_t octets, records;
+	uint16_t type;               /* of what is sent; asked for, before */
 	int64_t start_us;
 	struct net_addr to;
 	/* lock: */

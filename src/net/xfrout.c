@@ -174,7 +174,7 @@ static void detach(struct xfrout *x, int result)
 	x->cut = true;
 	pthread_mutex_unlock(&s->lock);
 	if (s->env.ops->transfer)
-		s->env.ops->transfer(s->env.ctx, rq->pub->zone, rq->secondary, &x->to, rq->qtype,
+		s->env.ops->transfer(s->env.ctx, rq->pub->zone, rq->secondary, &x->to, x->type,
 				     rq->pub->serial, x->octets, x->records, net_mono_us() - x->start_us,
 				     result);
 }
@@ -285,6 +285,7 @@ bool xfrout_start(struct tcp_conn *c, struct xfr_request *rq)
 	x->s = s;
 	x->conn = c;
 	x->to = c->peer;
+	x->type = render_request(x->r)->qtype;
 	x->blocks_end = &x->blocks;
 	x->start_us = net_mono_us();
 	LIST_INSERT_HEAD(&c->xfrs, x, of_conn);
@@ -316,6 +317,14 @@ void xfrout_block_gone(struct render_block *b)
 	pthread_mutex_unlock(&x->s->lock);
 }
 
+/* The first block tells what an IXFR query gets. */
+static void note_type(struct xfrout *x, const struct render_block *b)
+{
+	if (x->octets == 0 && b->type != x->type)
+		STAT_INC(&x->s->stats, ixfr_as_axfr);
+	x->type = b->type;
+}
+
 /* Blocks into the connection's buffer, or to nowhere when it is gone. */
 static void deliver(struct xfrout *x, struct render_block *b)
 {
@@ -324,6 +333,7 @@ static void deliver(struct xfrout *x, struct render_block *b)
 
 		b->owner = x;
 		if (x->conn && !x->conn->dead && conn_send_block(x->conn, b) == 0) {
+			note_type(x, b);
 			x->ahead++;
 			x->conn->block_octets += b->len;
 			x->octets += b->len;
