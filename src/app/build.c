@@ -51,6 +51,7 @@ static void build_ended(void *arg)
 	z->build = NULL;
 	free(b);
 	zone_event(z, ev);
+	version_wake(z);
 	zone_job_end(z);
 }
 
@@ -68,61 +69,22 @@ static void build_end(struct build_job *b, enum zone_event ev, bool keep_donor)
 		build_dispose(b);
 }
 
-static void count_held(struct zone *z, const struct intake *in)
-{
-	bool named = false;
-
-	for (int i = 0; i < IR_REASONS; i++) {
-		if (!in->held[i].count)
-			continue;
-		named = true;
-		atomic_fetch_add(&z->count.held[i], 1);
-	}
-	if (!named) /* a release is waited for, or an NSEC3 collision */
-		atomic_fetch_add(&z->count.held[in->had_dnskey ? IR_DNSSEC : IR_NONE], 1);
-}
-
-static uint64_t dropped(const struct intake *in)
-{
-	return in->dropped_out_of_zone + in->dropped_soa + in->stripped_rrsig + in->stripped_nsec +
-	       in->stripped_nsec3 + in->stripped_nsec3param + in->stripped_dnskey + in->stripped_cds +
-	       in->stripped_cdnskey + in->stripped_private + in->stripped_zonemd;
-}
-
-static void remember_held(struct build_job *b)
-{
-	struct held h = { .set = true, .serial = b->in->soa_fields.serial, .conf = held_conf(b->zone->conf) };
-
-	snprintf(h.reason, sizeof(h.reason), "%s", b->reason);
-	held_set(b->zone, &h);
-}
-
 static void build_failed(struct build_job *b)
 {
 	struct zone *z = b->zone;
-	int err = b->err;
 
-	if (err == ZS_EHELD) {
-		count_held(z, &b->in->intake);
-		z->released = false; /* once */
-		remember_held(b);
-		held_alarm(z);
+	if (b->err == ZS_EHELD) {
+		held_input(z, b->in, b->reason);
 		build_end(b, EV_HELD, false);
 		return;
 	}
-	if (err == ZS_EBADSIG) { /* those that are right stay as donor: every try gets closer */
+	if (b->err == ZS_EBADSIG) { /* those that are right stay as donor: every try gets closer */
 		atomic_fetch_add(&z->count.vetoes[GATE_BAD_SIG], 1);
 		held_veto(z, b->in->soa_fields.serial, gating_bad_signature());
 		build_end(b, EV_HELD, true);
 		return;
 	}
-	if (err == ZS_ECANCEL || err == ZS_ESTALE)
-		log_msg(LL_INFO, "build", z->name, "event=%s", err == ZS_ESTALE ? "superseded" : "cancelled");
-	else if (err == ZS_EREFUSED || err == ZS_EKEY || err == ZS_EVAULT || err == ZS_EPOISON ||
-		 err == ZS_ECRYPTO)
-		zone_alarm_set(z, ALARM_SIGNING, "signing failed: %s", zs_strerror(err));
-	else
-		zone_alarm_set(z, ALARM_STORE, "build failed: %s", zs_strerror(err));
+	zone_work_failed(z, "build failed", b->err);
 	z->local_trouble = true;
 	build_end(b, EV_FAILED, true);
 }
@@ -237,18 +199,6 @@ static void kick_again(void *arg)
 	build_kick(arg);
 }
 
-/* What cannot be read of the live version is made anew: the build goes on, with whatever is left. */
-static int open_live(struct build_job *b)
-{
-	int err = b->no_base ? ZS_ENOENT : store_snap(b->zone->store, &b->base);
-
-	if (!err)
-		err = snap_kv(b->base, &b->base_kv);
-	if (damage_is(err))
-		b->base_err = err;
-	return err == ZS_ENOENT || damage_is(err) ? 0 : err;
-}
-
 void build_stage_done(void *arg)
 {
 	struct build_job *b = arg;
@@ -271,15 +221,91 @@ void build_stage_done(void *arg)
 	}
 }
 
+/* What cannot be read of the live version is made anew: the build goes on, with whatever is left. */
+static int open_live(struct build_job *b)
+{
+	int err = b->no_base ? ZS_ENOENT : store_snap(b->zone->store, &b->base);
+
+	if (!err)
+		err = snap_kv(b->base, &b->base_kv);
+	if (damage_is(err))
+		b->base_err = err;
+	return err == ZS_ENOENT || damage_is(err) ? 0 : err;
+}
+
+static void close_base(struct build_job *b)
+{
+	kv_close(b->base_kv);
+	b->base_kv = NULL;
+	snap_unref(b->base);
+	b->base = NULL;
+}
+
+static void as_change(void *arg)
+{
+	struct build_job *b = arg;
+
+	if (atomic_load(&b->cancelled))
+		b->err = ZS_ECANCEL;
+	else if (version_change(b->zone, b->in, b))
+		return;
+	else
+		b->err = ZS_ENOMEM;
+	build_failed(b);
+}
+
+void build_changed(struct build_job *b, enum zone_event ev)
+{
+	b->changing = false;
+	build_end(b, ev, false);
+}
+
+static void build_content(struct build_job *b);
+
+/* On with it: the difference is too large for a change. */
+static void content_run(void *arg)
+{
+	struct build_job *b = arg;
+
+	fault_zone(b->zone->wire);
+	b->err = open_live(b);
+	if (!b->err)
+		b->err = build_input_rewind(b);
+	build_content(b);
+}
+
+void build_go_on(struct build_job *b)
+{
+	b->changing = false;
+	log_msg(LL_INFO, "build", b->zone->name, "event=large: too much changed for one commit, a new "
+						"generation is built");
+	if (pool_post(b->e->workers, POOL_NORMAL, content_run, b) == 0)
+		return;
+	b->err = ZS_ENOMEM;
+	build_failed(b);
+}
+
 static void build_prepare(void *arg)
 {
 	struct build_job *b = arg;
-	struct store *s = b->zone->store;
 
 	fault_zone(b->zone->wire);
 	b->err = open_live(b);
 	if (!b->err)
 		b->err = build_input_open(b);
+	if (!b->err && b->as_change) { /* a job that waits holds no snapshot */
+		close_base(b);
+		b->changing = true;
+		mailbox_post(b->e->home, as_change, b);
+		return;
+	}
+	build_content(b);
+}
+
+static void build_content(struct build_job *b)
+{
+	struct store *s = b->zone->store;
+
 	if (!b->err)
 		b->err = build_new(s, &b->out);
 	if (!b->err && (b->err = store_donor(s, &b->donor_kv)) == ZS_ENOENT)
@@ -292,6 +318,12 @@ static void build_prepare(void *arg)
 			   b->in->intake.records > SPREAD_MIN / 2;
 	/* an error ends there too: from here on the pipeline is the one place where a stage ends */
 	build_advance(b);
+}
+
+/* A version is made of the live one when that may be written and is shaped as the policy says. */
+static bool build_may_change(const struct zone *z)
+{
+	return z->have_meta && z->version && !z->rebuild && z->meta.is_signed == zone_is_signed_policy(z);
 }
 
 static struct build_job *build_new_job(struct zone *z, struct transfer *t)
@@ -317,12 +349,13 @@ static struct build_job *build_new_job(struct zone *z, struct transfer *t)
 	b->old_cuts = z->meta.cuts;
 	b->pass = b->pol.unsigned_zone && z->conf->upstream_dnssec == UPDNSSEC_PASS;
 	b->was_signed = z->have_meta && z->meta.is_signed;
+	b->as_change = build_may_change(z);
 	b->chain_changes = z->have_meta && (!z->meta.is_signed || z->meta.denial != (uint8_t)b->pol.denial);
 	b->released = zone_release_holds(z, t->soa_fields.serial);
 	b->now = clk_wall();
 	b->began = clk_mono();
 	b->tail = &b->head;
-	b->next_seq = 1;
+	b->next_seq = atomic_load(&z->next_seq) + 1; /* what is signed meanwhile knows its own by it */
 	b->running = true; /* until build_prepare() hands over to the pipeline */
 	b->apex_len = name_okey(z->wire, b->apex);
 	policy_print(&b->pol, b->fingerprint, sizeof(b->fingerprint));
@@ -392,7 +425,7 @@ void build_cancel(struct zone *z)
 		b->waiting = false;
 		b->err = ZS_ECANCEL;
 		build_failed(b);
-	} else if (!b->publishing && !b->in_gate) {
+	} else if (!b->publishing && !b->in_gate && !b->changing) {
 		build_kick(b);
 	}
 }
@@ -441,11 +474,9 @@ static void published(void *arg)
 	zone_damage_over(z, b->aside);
 	publish_swap(z, b->pub, &b->pub_meta, b->earliest);
 	downstream_keys(z, &b->keys);
-	z->released = z->force_transfer = z->rebuild = false;
+	z->rebuild = false;
 	z->publish_ordered = false;
-	if (z->held)
-		held_set(z, &(struct held){ .set = false });
-	atomic_fetch_add(&z->count.dropped, dropped(&b->in->intake));
+	zone_input_taken(z, b->in);
 	log_msg(LL_NOTICE, "zone", z->name,
 		"event=published serial=%u upstream=%u records=%llu signatures=%llu made=%llu kept=%llu "
 		"ms=%lld",

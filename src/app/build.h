@@ -10,6 +10,7 @@
 #define ZONESEAL_SRC_APP_BUILD_H
 
 #include <pthread.h>
+#include "dns/change.h"
 #include "gating.h"
 #include "signing.h"
 #include "transfer.h"
@@ -77,6 +78,8 @@ struct build_job {
 	/* on the loop */
 	struct gate *gate;
 	bool publishing, in_gate, waiting, ending;
+	/* a difference against the live version is tried first; it is on its way */
+	bool as_change, changing;
 	bool keep_donor;
 	enum zone_event end_event;
 	struct timer retry;
@@ -92,6 +95,9 @@ enum group_state { GROUP_FILLED, GROUP_SENT, GROUP_BACK };
 /* build_input.c (worker) */
 /* adds our apex RRsets, ends the sort, survey, rewinds */
 int build_input_open(struct build_job *b);
+int build_input_rewind(struct build_job *b);
+/* the judged input as a difference: what differs from stored RECORDS is written to after */
+int build_input_merge(struct build_job *b, struct kv *stored, struct kv *after, struct change_sums *sums);
 /* whole owners into the group; ZS_ENOENT at the end */
 int build_input_group(struct build_job *b, struct signing *g);
 int build_old(struct build_job *b, struct arena *mem, const uint8_t *key, size_t klen, uint16_t type,
@@ -106,6 +112,9 @@ void build_kick(struct build_job *b);
 /* the pipeline itself: called once with b->running set, then only through kicks */
 void build_advance(void *b);
 void build_stage_done(void *b);
+/* build.c, loop: the input went out as a change of the live version (or failed to); it is too large for one */
+void build_changed(struct build_job *b, enum zone_event ev);
+void build_go_on(struct build_job *b);
 /* build_soa.c: the SOA with its serial, META records; one small change on top of the content (worker) */
 int build_soa_group(struct build_job *b, struct signing *g);
 int build_soa_write(struct build_job *b, struct signing *g);

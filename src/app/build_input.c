@@ -14,6 +14,8 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "build.h"
+#include "dns/merge.h"
+#include "inputguard.h"
 #include "seal/zonemd.h"
 
 #define GROUP_ITEMS 512
@@ -368,41 +370,27 @@ static int start_reading(struct build_job *b)
 	return err;
 }
 
-static void add_reason(struct build_job *b, const char *text)
+static void add_reason(struct build_job *b, const char *what, const char *text)
 {
 	size_t n = strlen(b->reason);
 
-	snprintf(b->reason + n, sizeof(b->reason) - n, "; ZONEMD: %s", text);
+	snprintf(b->reason + n, sizeof(b->reason) - n, "; %s%s", what, text);
 }
 
-#define SHRINK_FLOOR 50 /* records */
-#define CHURN_FLOOR 10  /* delegations */
-
-/* More than pct percent of old, and more than the floor. */
-static bool passes(uint64_t changed, uint64_t old, uint8_t pct, uint64_t floor)
-{
-	return pct && changed > floor && changed > old * pct / 100;
-}
-
-/* A truncated zone, or one whose names are all others, is not published by itself. The largest real steps of
- * public zone histories are below 5 %. */
+/* A truncated zone, or one whose names are all others. */
 static void guards(struct build_job *b)
 {
-	uint64_t now = b->in->intake.records, old = b->old_records;
-	uint64_t churn = b->meta.cuts + b->old_cuts - 2 * b->same_cuts;
+	bool on = !b->released;
+	struct guard_figures f = { .zone = b->zone->wire,
+				   .records = b->in->intake.records,
+				   .old_records = b->old_records,
+				   .old_cuts = b->old_cuts,
+				   .shrink_pct = on ? b->shrink_pct : 0,
+				   .churn_pct = on ? b->churn_pct : 0 };
 
-	if (b->released)
-		return;
-	if (now < old && passes(old - now, old, b->shrink_pct, SHRINK_FLOOR)) {
-		intake_hold(&b->in->intake, IR_SHRINK, b->zone->wire);
-		snprintf(b->guard_text, sizeof(b->guard_text), "%llu records instead of %llu",
-			 (unsigned long long)now, (unsigned long long)old);
-	} else if (b->base_kv && b->same_cuts <= b->old_cuts &&
-		   passes(churn, b->old_cuts, b->churn_pct, CHURN_FLOOR)) {
-		intake_hold(&b->in->intake, IR_CHURN, b->zone->wire);
-		snprintf(b->guard_text, sizeof(b->guard_text), "%llu of %llu delegations came or went",
-			 (unsigned long long)churn, (unsigned long long)b->old_cuts);
-	}
+	if (b->base_kv && b->same_cuts <= b->old_cuts)
+		f.churn = b->meta.cuts + b->old_cuts - 2 * b->same_cuts;
+	guard_content(&b->in->intake, &f, b->guard_text, sizeof(b->guard_text));
 }
 
 int build_input_open(struct build_job *b)
@@ -436,20 +424,60 @@ int build_input_open(struct build_job *b)
 			 "upstream has DNSKEY records, so the parent may hold a DS for them: the first "
 			 "signing waits for `zone release`");
 		if (zonemd_failed(zonemd))
-			add_reason(b, zonemd_result_text(zonemd));
+			add_reason(b, "ZONEMD: ", zonemd_result_text(zonemd));
 		return ZS_EHELD;
 	}
 	if (intake_is_held(&b->in->intake)) {
 		b->held = true;
 		intake_describe(&b->in->intake, b->reason, sizeof(b->reason));
 		if (b->guard_text[0])
-			add_reason(b, b->guard_text);
+			add_reason(b, "", b->guard_text);
 		if (zonemd_failed(zonemd))
-			add_reason(b, zonemd_result_text(zonemd));
+			add_reason(b, "ZONEMD: ", zonemd_result_text(zonemd));
 		return ZS_EHELD;
 	}
+	return build_input_rewind(b);
+}
+
+int build_input_rewind(struct build_job *b)
+{
 	walk_init(&b->walk, b->apex, b->apex_len);
 	return start_reading(b);
+}
+
+static int merge_owner(struct merge *m, const struct owner *o)
+{
+	uint8_t key[KEY_MAX];
+	int err = 0;
+
+	for (size_t i = 0; !err && i < o->n; i++)
+		err = merge_set(m, key, key_record(key, o->okey, o->klen, o->set[i].type), &o->set[i]);
+	return err;
+}
+
+int build_input_merge(struct build_job *b, struct kv *stored, struct kv *after, struct change_sums *sums)
+{
+	struct arena *mem = arena_new(0);
+	struct owner *o = calloc(1, sizeof(*o));
+	struct merge *m = NULL;
+	int err = mem && o ? merge_new(b->zone->wire, stored, after, &m) : ZS_ENOMEM;
+
+	if (!err)
+		err = build_input_rewind(b);
+	while (!err) {
+		arena_reset(mem);
+		err = atomic_load(&b->cancelled) ? ZS_ECANCEL : read_owner(b, mem, NULL, o);
+		if (!err)
+			err = merge_owner(m, o);
+	}
+	if (err == ZS_ENOENT)
+		err = merge_end(m, sums);
+	merge_free(m);
+	if (o)
+		free(o->set);
+	free(o);
+	arena_free(mem);
+	return err;
 }
 
 /* --- groups --------------------------------------------------------------------------------------------- */

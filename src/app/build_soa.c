@@ -52,24 +52,15 @@ static void old_soa(struct build_job *b, struct signing *g, const uint8_t *key, 
 
 int build_soa_group(struct build_job *b, struct signing *g)
 {
-	struct transfer *t = b->in;
-	struct rrset set = { .owner = b->zone->wire, .type = T_SOA, .ttl = t->soa_ttl, .nrr = 1 }, old;
-	uint8_t key[KEY_MAX], *rdata = arena_dup(g->mem, t->soa, t->soa_len), lower[NAME_MAX_WIRE];
+	struct rrset set, old;
+	uint8_t key[KEY_MAX];
 	size_t klen = key_record(key, b->apex, b->apex_len, T_SOA);
 	bool have;
+	int err = transfer_soa(b->in, b->serial, b->clamp && !b->pol.unsigned_zone ? b->pol.refresh : 0, g->mem,
+			       &set);
 
-	set.rr = arena_zalloc(g->mem, sizeof(*set.rr));
-	if (!set.rr || !rdata)
-		return ZS_ENOMEM;
-	name_copy_lower(lower, t->soa_owner);
-	if (memcmp(lower, t->soa_owner, name_len(lower)) != 0) {
-		set.flags |= RRV_OWNER;
-		set.owner = t->soa_owner;
-	}
-	soa_set_serial(rdata, t->soa_len, b->serial);
-	if (b->clamp && t->soa_fields.expire > b->pol.refresh && !b->pol.unsigned_zone)
-		soa_set_expire(rdata, t->soa_len, (uint32_t)b->pol.refresh);
-	*set.rr = (struct rr_item){ .ttl = t->soa_ttl, .len = t->soa_len, .data = rdata };
+	if (err)
+		return err;
 	old_soa(b, g, key, klen, &old, &have);
 	return signing_add(g, key, klen, &set, have ? &old : NULL, !b->pol.unsigned_zone, INT64_MAX / 4);
 }

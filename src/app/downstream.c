@@ -247,6 +247,7 @@ static void guard_moved(struct zone *z)
 {
 	if (z->state == ZONE_GUARD)
 		build_publish_try(z);
+	version_wake(z);
 }
 
 static void soa_answer(void *arg, const struct dnsq_answer *a)

@@ -80,6 +80,7 @@ void gating_report(struct zone *z, const struct gate *g)
 			f[i].text);
 }
 
+
 /* Made again on other sessions and still wrong: that is the key store's word against the published key. */
 const char *gating_bad_signature(void)
 {

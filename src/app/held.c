@@ -213,3 +213,30 @@ void held_ordered(struct zone *z)
 	if (z->held && z->held_vetoes)
 		z->held_retry = 0;
 }
+
+/* --- an input is held ----------------------------------------------------------------------------------- */
+
+static void count_held(struct zone *z, const struct intake *in)
+{
+	bool named = false;
+
+	for (int i = 0; i < IR_REASONS; i++) {
+		if (!in->held[i].count)
+			continue;
+		named = true;
+		atomic_fetch_add(&z->count.held[i], 1);
+	}
+	if (!named) /* a release is waited for, or an NSEC3 collision */
+		atomic_fetch_add(&z->count.held[in->had_dnskey ? IR_DNSSEC : IR_NONE], 1);
+}
+
+void held_input(struct zone *z, const struct transfer *t, const char *reason)
+{
+	struct held h = { .set = true, .serial = t->soa_fields.serial, .conf = held_conf(z->conf) };
+
+	count_held(z, &t->intake);
+	z->released = false; /* once */
+	snprintf(h.reason, sizeof(h.reason), "%s", reason);
+	held_set(z, &h);
+	held_alarm(z);
+}

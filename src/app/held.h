@@ -8,7 +8,7 @@
 #ifndef ZONESEAL_SRC_APP_HELD_H
 #define ZONESEAL_SRC_APP_HELD_H
 
-#include "zone.h"
+#include "transfer.h"
 
 struct held {
 	bool set;
@@ -35,5 +35,7 @@ bool held_stops(const struct zone *z, uint32_t serial);
 int64_t held_wait(const struct zone *z);
 /* Loop: an order: a vetoed serial is tried at once. */
 void held_ordered(struct zone *z);
+/* Loop: this input is held: counted, remembered, alarmed. */
+void held_input(struct zone *z, const struct transfer *t, const char *reason);
 
 #endif

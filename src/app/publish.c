@@ -10,11 +10,29 @@
 #include "base/log.h"
 #include "dns/schema.h"
 #include "seal/denial.h"
+#include "store/history.h"
 #include "zone.h"
 
 static int source_open(void *source, struct kv **out)
 {
 	return snap_kv(source, out);
+}
+
+#define DIFF_OCTETS_MAX (64ull << 20) /* of a difference out; larger ones are AXFR */
+
+static int source_open_diff(void *source, uint32_t serial, struct diff **out)
+{
+	struct kv *kv = NULL;
+	struct zmeta m;
+	int err = snap_kv(source, &kv);
+
+	if (!err)
+		err = zmeta_get(kv, &m);
+	if (!err)
+		err = history_open(kv, serial, m.signed_serial, DIFF_OCTETS_MAX, out);
+	if (err)
+		kv_close(kv);
+	return err;
 }
 
 static void source_release(void *source)
@@ -122,6 +140,80 @@ static int64_t first_expiry(struct kv *kv)
 	return (int64_t)be64(it.key + 1);
 }
 
+/* --- the newest steps, for UDP -------------------------------------------------------------------------- */
+
+#define STEP_OCTETS 4096 /* more fits no UDP message of ours */
+#define STEPS_MAX 16
+
+struct steps { struct history_head head[STEPS_MAX]; size_t n; uint64_t octets; };
+
+static int note_step(void *ctx, const struct history_head *h)
+{
+	struct steps *s = ctx;
+
+	s->octets += h->octets;
+	if (s->n == STEPS_MAX || s->octets > STEP_OCTETS)
+		return ZS_EFULL;
+	s->head[s->n++] = *h;
+	return 0;
+}
+
+static int copy_step(struct pub *p, struct diff *d, struct pub_step *step)
+{
+	size_t most = d->removed + d->added, n = 0;
+	struct rr *rr = arena_zalloc(p->mem, most * sizeof(*rr) + 1), one;
+	bool added;
+	int err = rr ? 0 : ZS_ENOMEM;
+
+	while (!err && !(err = diff_next(d, &one, &added))) {
+		if (n == most)
+			return ZS_EFORMAT;
+		rr[n] = one;
+		rr[n].owner = arena_dup(p->mem, one.owner, name_len(one.owner));
+		rr[n].rdata = arena_dup(p->mem, one.rdata, one.rdlen);
+		if (!rr[n].owner || !rr[n].rdata)
+			return ZS_ENOMEM;
+		step->nadded += added;
+		step->nremoved += !added;
+		n++;
+	}
+	step->rr = rr;
+	return err == ZS_ENOENT ? 0 : err;
+}
+
+/* Without them UDP gets one SOA: what cannot be read is not worth failing for. */
+static void load_steps(struct pub *p, struct kv *kv, struct snap *snap)
+{
+	struct steps s = { .n = 0 };
+	struct pub_step *step;
+	int err = history_each(kv, HISTORY_SERVED, true, note_step, &s);
+
+	if ((err && err != ZS_EFULL) || !s.n || !(step = arena_zalloc(p->mem, s.n * sizeof(*step))))
+		return;
+	for (size_t i = 0; i < s.n; i++) {
+		const struct history_head *h = &s.head[s.n - 1 - i];
+		struct kv *own = NULL;
+		struct diff *d = NULL;
+
+		step[i].from = h->from_serial;
+		step[i].to = h->to_serial;
+		if (snap_kv(snap, &own) != 0)
+			return;
+		if (history_open(own, h->from_serial, h->to_serial, STEP_OCTETS, &d) != 0) {
+			kv_close(own);
+			return;
+		}
+		err = copy_step(p, d, &step[i]);
+		diff_close(d);
+		if (err)
+			return;
+	}
+	if (s.head[0].to_serial != p->serial)
+		return;
+	p->step = step;
+	p->nstep = s.n;
+}
+
 struct pub *publish_prepare(struct store *s, const uint8_t *zone, struct zmeta *meta, int64_t *earliest,
 			    int *err)
 {
@@ -136,6 +228,7 @@ struct pub *publish_prepare(struct store *s, const uint8_t *zone, struct zmeta *
 	if (!*err) {
 		p->source = snap; /* the reference is the pub's from here on */
 		p->open = source_open;
+		p->open_diff = source_open_diff;
 		p->release = source_release;
 		p->zone = arena_dup(p->mem, zone, name_len(zone));
 		*err = p->zone ? snap_kv(snap, &kv) : ZS_ENOMEM;
@@ -155,6 +248,7 @@ struct pub *publish_prepare(struct store *s, const uint8_t *zone, struct zmeta *
 		p->earliest_expiry = *earliest = meta->is_signed ? first_expiry(kv) : INT64_MAX;
 		p->store_octets = store_bytes(s);
 		p->rrs_estimate = meta->records + meta->signatures;
+		load_steps(p, kv, snap);
 	}
 	kv_close(kv);
 	if (*err == ZS_ENOENT && snap) /* META, or the apex's denial record: every version has them */
@@ -178,6 +272,8 @@ void publish_swap(struct zone *z, struct pub *pub, const struct zmeta *meta, int
 	if (z->meta.upstream_checked < checked)
 		z->meta.upstream_checked = checked;
 	z->have_meta = true;
+	if (atomic_load(&z->next_seq) < meta->next_seq)
+		atomic_store(&z->next_seq, meta->next_seq);
 	z->earliest_expiry = earliest;
 	downstream_raise_floor(z, pub->serial, NULL);
 	version_schedule(z);

@@ -138,6 +138,7 @@ int signing_add(struct signing *g, const uint8_t *key, size_t klen, const struct
 	if (old) {
 		it->old_time = old->exp_time;
 		it->old_seq = old->exp_seq;
+		it->old_nsig = old->nsig;
 	}
 	if (sign)
 		err = sign_plan(g->signer, set, old, due_within, g->mem, &it->plan);

@@ -22,6 +22,7 @@ struct signing_item {
 	struct sign_plan plan;
 	size_t first_req;
 	uint64_t old_time, old_seq;         /* expiry entry of what it replaces; 0 none */
+	uint8_t old_nsig;                   /* its signatures */
 	/* stored form, made when the signatures are in: what is verified is what is written */
 	uint8_t *val; size_t vlen;
 	struct signing_item *next;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Records of a transfer on their way into the sort. Runs on a worker while the transfer runs. */
+/* Records of a transfer on their way into the sort, and its SOA as we publish it. Workers. */
 #include <stdlib.h>
 #include <string.h>
 #include "base/buf.h"
@@ -29,11 +29,35 @@ int transfer_add(struct transfer *t, const struct rr *rr, uint8_t flags)
 	return extsort_add(t->sort, key, klen, w->p, w->len);
 }
 
+int transfer_soa(const struct transfer *t, uint32_t serial, int64_t expire_most, struct arena *mem,
+		 struct rrset *set)
+{
+	uint8_t *rdata = arena_dup(mem, t->soa, t->soa_len), lower[NAME_MAX_WIRE];
+
+	memset(set, 0, sizeof(*set));
+	set->type = T_SOA;
+	set->ttl = t->soa_ttl;
+	set->nrr = 1;
+	set->rr = arena_zalloc(mem, sizeof(*set->rr));
+	set->owner = arena_dup(mem, t->soa_owner, name_len(t->soa_owner));
+	if (!set->rr || !rdata || !set->owner)
+		return ZS_ENOMEM;
+	name_copy_lower(lower, t->soa_owner);
+	if (memcmp(lower, t->soa_owner, name_len(lower)) != 0)
+		set->flags |= RRV_OWNER;
+	soa_set_serial(rdata, t->soa_len, serial);
+	if (expire_most && t->soa_fields.expire > expire_most)
+		soa_set_expire(rdata, t->soa_len, (uint32_t)expire_most);
+	*set->rr = (struct rr_item){ .ttl = t->soa_ttl, .len = t->soa_len, .data = rdata };
+	return 0;
+}
+
 void transfer_free(struct transfer *t)
 {
 	if (!t)
 		return;
 	extsort_free(t->sort);
+	ixfr_free(t->ixfr);
 	wr_free(&t->scratch);
 	free(t);
 }

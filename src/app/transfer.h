@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A transfer on its way in: records pass the intake and go to the external sort. Input of a build. */
+/* A transfer on its way in: records pass the intake and go to the external sort. Input of a change or a build. */
 #ifndef ZONESEAL_SRC_APP_TRANSFER_H
 #define ZONESEAL_SRC_APP_TRANSFER_H
 
 #include "dns/extsort.h"
 #include "dns/intake.h"
+#include "dns/ixfr.h"
 #include "zone.h"
 
 struct transfer {
@@ -12,6 +13,7 @@ struct transfer {
 	struct xfrin *xfr;
 	struct primary_load *slot;
 	struct extsort *sort;
+	struct ixfr *ixfr;          /* asked as IXFR; NULL from the moment it turns out to be the whole zone */
 	struct intake intake;
 	bool have_soa; uint8_t soa[1024]; uint16_t soa_len; uint32_t soa_ttl; struct soa soa_fields;
 	uint8_t soa_owner[NAME_MAX_WIRE];
@@ -27,6 +29,12 @@ struct transfer {
 #define TRANSFER_OURS 1   /* not of upstream */
 #define TRANSFER_ASIDE 2  /* of upstream, not used */
 int transfer_add(struct transfer *t, const struct rr *rr, uint8_t flags);
+/*
+ * The SOA RRset as it is published: upstream's with our serial; expire_most: 0, or the bound of its EXPIRE
+ * (`soa-expire: clamp`). In mem.
+ */
+int transfer_soa(const struct transfer *t, uint32_t serial, int64_t expire_most, struct arena *mem,
+		 struct rrset *set);
 void transfer_free(struct transfer *t);
 
 #endif

@@ -383,11 +383,33 @@ static int on_first_soa(struct transfer *t, const struct rr *rr)
 	return intake_record(&t->intake, rr) == INTAKE_DISCARD ? ZS_EFORMAT : 0;
 }
 
+/* An answer to IXFR tells by its second record what it is; as a whole zone it goes the way of AXFR. */
+static int on_ixfr_rr(struct transfer *t, const struct rr *rr)
+{
+	struct rr soa;
+	int err = ixfr_add(t->ixfr, rr);
+
+	if (err || ixfr_kind(t->ixfr) != IXFR_AXFR)
+		return err;
+	err = ixfr_soa(t->ixfr, &soa);
+	if (!err)
+		err = on_first_soa(t, &soa);
+	ixfr_free(t->ixfr);
+	t->ixfr = NULL;
+	return err;
+}
+
 /* Worker. The opening SOA is kept aside, the closing one was compared by the transfer client. */
 static int on_rr(void *ctx, const struct rr *rr)
 {
 	struct transfer *t = ctx;
 
+	if (t->ixfr) {
+		int err = on_ixfr_rr(t, rr);
+
+		if (err || t->ixfr)
+			return err;
+	}
 	if (rr->type == T_SOA && name_eq(rr->owner, t->intake.zone))
 		return t->have_soa ? 0 : on_first_soa(t, rr);
 	switch (intake_record(&t->intake, rr)) {
@@ -456,6 +478,31 @@ static void xfr_stale(struct zone *z, uint32_t serial)
 	zone_event(z, EV_FAILED);
 }
 
+/* The opening SOA of a complete difference is the transfer's. */
+static bool ixfr_taken(struct transfer *t, const struct xfrin_result *r)
+{
+	struct rr soa;
+
+	return r->result == 0 && ixfr_is_complete(t->ixfr) && ixfr_soa(t->ixfr, &soa) == 0 &&
+	       on_first_soa(t, &soa) == 0;
+}
+
+/* The same primary is asked for the whole zone, once; whether it is reachable shows there. */
+static void ixfr_refused(struct zone *z, const struct xfrin_result *r)
+{
+	const char *why = ixfr_text(z->transfer->ixfr);
+
+	if (!why[0])
+		why = r->text[0] ? r->text : r->result ? zs_strerror(r->result) : "no difference came";
+	log_limited(LL_INFO, "xfr-in", z->name, primary(z)->name, 4,
+		    "event=ixfr-discarded from=%s: %s; asking for AXFR", z->transfer->from, why);
+	atomic_fetch_add(&z->e->count.xfr[0][1][1], 1);
+	transfer_free(z->transfer);
+	z->transfer = NULL;
+	z->want_axfr = true;
+	zone_event(z, EV_REDO);
+}
+
 static void on_done(void *ctx, const struct xfrin_result *r)
 {
 	struct transfer *t = ctx;
@@ -468,16 +515,29 @@ static void on_done(void *ctx, const struct xfrin_result *r)
 		zone_job_end(z);
 		return;
 	}
+	if (t->ixfr && !r->result && r->kind == XFR_UPTODATE && r->soa.serial == z->meta.upstream_serial) {
+		transfer_free(t);
+		z->transfer = NULL;
+		zone_event(z, EV_SAME);
+		zone_job_end(z);
+		return;
+	}
+	if (t->ixfr && !ixfr_taken(t, r)) {
+		ixfr_refused(z, r);
+		zone_job_end(z);
+		return;
+	}
 	if (r->result || t->intake.discard || !t->have_soa) {
 		xfr_failed(z, r, &t->intake);
 	} else if (!is_newer(z, t->soa_fields.serial)) {
 		xfr_stale(z, t->soa_fields.serial);
 	} else {
 		atomic_fetch_add(&z->count.xfr_in_ok, 1);
-		atomic_fetch_add(&z->e->count.xfr[0][0][0], 1);
+		atomic_fetch_add(&z->e->count.xfr[0][t->ixfr != NULL][0], 1);
+		z->want_axfr = false;
 		log_msg(LL_INFO, "xfr-in", z->name,
-			"event=received from=%s serial=%u records=%llu octets=%llu ms=%lld", t->from,
-			t->soa_fields.serial, (unsigned long long)r->records, (unsigned long long)r->octets,
+			"event=received type=%s from=%s serial=%u records=%llu octets=%llu ms=%lld",
+			t->ixfr ? "ixfr" : "axfr", t->from, t->soa_fields.serial, (unsigned long long)r->records, (unsigned long long)r->octets,
 			(long long)(r->us / 1000));
 		zone_event(z, EV_RECEIVED);
 	}
@@ -485,6 +545,13 @@ static void on_done(void *ctx, const struct xfrin_result *r)
 }
 
 static const struct xfrin_ops xfr_ops = { .on_rr = on_rr, .done = on_done };
+
+/* A difference can be used on a stored version that is shaped as the policy says. */
+static bool asks_difference(const struct zone *z)
+{
+	return z->have_meta && z->version && z->meta.have_upstream && !z->force_transfer && !z->rebuild &&
+	       !z->want_axfr && z->meta.is_signed == zone_is_signed_policy(z);
+}
 
 static struct transfer *transfer_new(struct zone *z)
 {
@@ -508,6 +575,10 @@ static struct transfer *transfer_new(struct zone *z)
 		transfer_free(t);
 		return NULL;
 	}
+	if (asks_difference(z) && ixfr_new(z->wire, z->meta.upstream_serial, NULL, &t->ixfr) != 0) {
+		transfer_free(t);
+		return NULL;
+	}
 	return t;
 }
 
@@ -524,8 +595,9 @@ void upstream_transfer(struct zone *z)
 		z->transfer->slot = z->slot;
 		z->slot = NULL;
 		net_addr_text(&from.addr, z->transfer->from);
-		z->transfer->xfr = xfrin_start(z->e->ev, z->e->workers, z->e->home, &from, z->wire, NULL, 0,
-					       &lim, &xfr_ops, z->transfer);
+		z->transfer->xfr = xfrin_start(z->e->ev, z->e->workers, z->e->home, &from, z->wire,
+					       z->transfer->ixfr ? z->meta.upstream_soa : NULL,
+					       z->meta.upstream_soa_len, &lim, &xfr_ops, z->transfer);
 	}
 	if (!z->transfer || !z->transfer->xfr) {
 		slot_give(z->e, z->transfer ? &z->transfer->slot : &z->slot);

@@ -1,62 +1,45 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A version on top of the live one: what is due is read from the expiry index, signed, checked by the gate
- * and committed in one short transaction. The recipe for refreshes; changes of content join it when transfers
- * become differences.
+ * A version on top of the live one: the recipe. A difference of content (change.c) and what falls due
+ * (routine.c) go the same way and differ only in where their RRsets come from.
  *
- *   start (loop) -> collect (worker) -> vault -> assemble, gate, commit (worker) -> publish (loop)
+ *   start (loop) -> prepare (worker) -> vault -> SOA -> vault -> write, gate, commit (worker) -> publish (loop)
+ *
+ * At most one job of each kind is alive for a zone. A change has the live version to itself from its
+ * preparation to its end: routine work that is signed meanwhile waits, and writes of its RRsets what then
+ * still fits.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/crc.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "faultmark.h"
 #include "base/rand.h"
 #include "build.h"
 #include "held.h"
+#include "store/history.h"
+#include "version.h"
 
-#define VERSION_SETS_MAX 4096      /* RRsets of one routine version */
 #define RETRY_S 10
 #define RETRY_MAX_S 600
+#define GROUP_ITEMS 64             /* small: verified side by side, closed soon with a slow key store */
+#define GROUPS_IN_FLIGHT 8
+/* A routine version closes so long after the last one, but is open for a moment. */
+#define ROUTINE_CLOSE_S 60
+#define ROUTINE_OPEN_S 2
+#define HISTORY_MERGE_S 3600       /* older routine versions become one */
 
-struct version_job {
-	struct zone *zone;
-	struct engine *e;
-	struct setup *setup;
-	struct policy pol;
-	struct keyset keys;
-	struct signer signer;
-	struct gating gating;
-	struct zmeta meta;
-	uint32_t serial;
-	wall_t now;
-	struct snap *base;
-	struct view *view;
-	struct signing *group;
-	struct vclient *vault;
-	struct gate *gate, *values;
-	atomic_ullong next_seq;
-	struct pub *pub;
-	int64_t earliest;
-	uint64_t version;
-	bool nothing_due;
-	bool damaged;              /* err was met in what is stored */
-	atomic_bool cancelled, submitted;
-	int err;
-};
-
-static void version_sent(void *arg);
-
-static void version_free(struct version_job *j)
+static void version_free(void *arg)
 {
+	struct version_job *j = arg;
+
 	gate_free(j->gate);
+	signset_end(&j->sets);
+	signset_end(&j->soa);
 	gate_free(j->values);
-	signing_free(j->group);
 	view_free(j->view);
 	snap_unref(j->base);
-	setup_unref(j->setup);
 	free(j);
 }
 
@@ -86,11 +69,10 @@ void version_schedule(struct zone *z)
 		  z);
 }
 
-/* --- collect -------------------------------------------------------------------------------------------- */
-
-static int load(struct version_job *j, struct kv *kv, const uint8_t *key, size_t klen, struct rrset *set)
+int version_load(struct kv *kv, const uint8_t *zone, const uint8_t *key, size_t klen, struct arena *mem,
+		 struct rrset *set)
 {
-	uint8_t *owner = arena_alloc(j->group->mem, NAME_MAX_WIRE);
+	uint8_t *owner = arena_alloc(mem, NAME_MAX_WIRE);
 	const uint8_t *okey, *copy;
 	size_t olen, nlen;
 	uint16_t type;
@@ -99,7 +81,7 @@ static int load(struct version_job *j, struct kv *kv, const uint8_t *key, size_t
 
 	if (err)
 		return err;
-	copy = arena_dup(j->group->mem, it.val, it.vlen);
+	copy = arena_dup(mem, it.val, it.vlen);
 	if (!copy)
 		return ZS_ENOMEM;
 	if (key[0] == TAB_RECORDS) {
@@ -112,127 +94,152 @@ static int load(struct version_job *j, struct kv *kv, const uint8_t *key, size_t
 			return err;
 	} else {
 		type = T_NSEC3;
-		if ((err = nsec3_owner(key + 2, j->zone->wire, owner)))
+		if ((err = nsec3_owner(key + 2, zone, owner)))
 			return err;
 	}
-	return rrset_decode(set, type, owner, copy, it.vlen, j->group->mem);
+	return rrset_decode(set, type, owner, copy, it.vlen, mem);
 }
 
-static int add_due(struct version_job *j, struct kv *kv, const uint8_t *key, size_t klen)
-{
-	struct rrset old;
-	int err = load(j, kv, key, klen, &old);
+/* --- to the vault and back ------------------------------------------------------------------------------ */
 
-	if (!err && old.type == T_SOA)
-		return 0; /* signed anyway, with its new serial */
-	return err ? err
-		   : signing_add(j->group, key, klen, &old, &old, true, j->pol.refresh + j->pol.refresh / 10);
+static void signed_home(void *arg);
+
+/* Any thread: a set is through. */
+static void sets_done(void *arg)
+{
+	struct version_job *j = arg;
+
+	if (atomic_fetch_sub(&j->pending, 1) == 1)
+		mailbox_post(j->e->home, signed_home, j);
 }
 
-/* The value of an index entry covers its key's octets. */
-static bool is_intact(const struct kv_item *it)
+static void set_init(struct version_job *j, struct signset *s)
 {
-	return it->vlen >= 5 && it->val[0] == EXPIRY_FORMAT &&
-	       be32(it->val + 1) == crc32c(0, it->val + 5, it->vlen - 5);
+	signset_init(s);
+	s->signer = &j->signer;
+	s->gate = j->values;
+	s->pool = j->e->workers;
+	s->zone_name = j->zone->name;
+	s->next_seq = &j->zone->next_seq;
+	s->vault = j->vault;
+	s->prio = j->kind == VERSION_CHANGE ? SIGN_USER : SIGN_ROUTINE;
+	s->group_items = GROUP_ITEMS;
+	s->group_most = GROUPS_IN_FLIGHT;
+	s->done = sets_done;
+	s->arg = j;
 }
 
-/* What falls due within the next refresh/10 goes along when anything is due at all: fewer versions. */
-static int collect_due(struct version_job *j, struct kv *kv, struct kv *reader)
+/* The stored SOA with another serial. */
+static int soa_stored(struct version_job *j, const struct rrset *old, struct arena *mem, struct rrset *set)
 {
-	int64_t due = j->now.s + j->pol.refresh, along = due + j->pol.refresh / 10;
-	uint8_t key[KEY_MAX];
-	struct kv_item it;
+	uint8_t *rdata = arena_dup(mem, old->rr[0].data, old->rr[0].len);
+
+	*set = *old;
+	set->rr = arena_dup(mem, old->rr, sizeof(*old->rr));
+	if (!set->rr || !rdata)
+		return ZS_ENOMEM;
+	soa_set_serial(rdata, set->rr[0].len, j->serial);
+	set->rr[0].data = rdata;
+	return 0;
+}
+
+/* The SOA in a set of its own: it is made again when the serial has to move on. */
+static int soa_add(struct version_job *j)
+{
+	uint8_t key[KEY_MAX], okey[OKEY_MAX];
+	size_t klen = key_record(key, okey, name_okey(j->zone->wire, okey), T_SOA);
+	struct signing *g;
+	struct snap *snap = NULL;
+	struct kv *kv = NULL;
+	struct rrset old, set;
 	int err;
 
-	for (err = kv_seek(kv, key, key_expiry(key, 0, 0), &it); !err; err = kv_next(kv, &it)) {
-		if (it.klen != 17 || it.key[0] != TAB_EXPIRY)
-			break;
-		if ((int64_t)be64(it.key + 1) > (j->group->items ? along : due) ||
-		    j->group->items >= VERSION_SETS_MAX)
-			break;
-		err = is_intact(&it) ? add_due(j, reader, it.val + 5, it.vlen - 5) : ZS_ECRC;
-		if (err)
-			return err == ZS_ENOENT ? ZS_ECRC : err;
-		j->nothing_due = false;
-	}
-	return err == ZS_ENOENT ? 0 : err;
+	signset_clear(&j->soa);
+	g = signset_room(&j->soa);
+	err = g ? store_snap(j->zone->store, &snap) : ZS_ENOMEM;
+	if (!err)
+		err = snap_kv(snap, &kv);
+	if (!err)
+		err = version_load(kv, j->zone->wire, key, klen, g->mem, &old);
+	kv_close(kv);
+	snap_unref(snap);
+	if (!err)
+		err = j->kind == VERSION_CHANGE
+			      ? transfer_soa(j->in, j->serial, j->clamp ? j->pol.refresh : 0, g->mem, &set)
+			      : soa_stored(j, &old, g->mem, &set);
+	return err ? err : signing_add(g, key, klen, &set, &old, j->old.is_signed, INT64_MAX / 4);
 }
 
-static int add_soa(struct version_job *j, struct kv *kv)
-{
-	uint8_t key[KEY_MAX], okey[OKEY_MAX], *rdata;
-	size_t klen = key_record(key, okey, name_okey(j->zone->wire, okey), T_SOA);
-	struct rrset old, set;
-	int err = load(j, kv, key, klen, &old);
-
-	if (err)
-		return err;
-	set = old;
-	set.rr = arena_dup(j->group->mem, old.rr, sizeof(*old.rr));
-	rdata = arena_dup(j->group->mem, old.rr[0].data, old.rr[0].len);
-	if (!set.rr || !rdata)
-		return ZS_ENOMEM;
-	soa_set_serial(rdata, set.rr[0].len, j->serial);
-	set.rr[0].data = rdata;
-	return signing_add(j->group, key, klen, &set, &old, true, j->pol.refresh);
-}
-
-static void sent(struct signing *g, void *arg)
+static void soa_run(void *arg)
 {
 	struct version_job *j = arg;
 
-	(void)g;
-	mailbox_post(j->e->home, version_sent, j);
+	j->err = soa_add(j);
+	atomic_store(&j->pending, 1);
+	if (j->err)
+		sets_done(j);
+	else
+		signset_run(&j->soa);
 }
 
-static int submit(struct version_job *j)
-{
-	/* from here on a cancel finds the batch, or the mark is seen before */
-	atomic_store(&j->submitted, true);
-	return signing_submit(j->group, j->vault, SIGN_ROUTINE, sent, j);
-}
-
-/* Worker. Leaves the view parked: a job that waits for the vault holds no snapshot. */
-static void collect(void *arg)
+/* Again for those that met a full client. */
+static void run_again(void *arg)
 {
 	struct version_job *j = arg;
-	struct kv *kv = NULL, *reader = NULL;
+	bool sets = j->sets.err == ZS_EAGAIN, soa = j->soa.err == ZS_EAGAIN;
+
+	atomic_store(&j->pending, sets + soa);
+	if (sets)
+		signset_run(&j->sets);
+	if (soa)
+		signset_run(&j->soa);
+}
+
+/* --- prepare -------------------------------------------------------------------------------------------- */
+
+static int read_meta(struct version_job *j)
+{
+	struct kv *kv = NULL;
+	int err = snap_kv(j->base, &kv);
+
+	if (!err)
+		err = zmeta_get(kv, &j->old);
+	kv_close(kv);
+	return err;
+}
+
+/* Worker. A job that waits for the vault holds no snapshot. */
+static void prepare(void *arg)
+{
+	struct version_job *j = arg;
+	bool change = j->kind == VERSION_CHANGE;
 
 	fault_zone(j->zone->wire);
-	j->nothing_due = true;
-	j->values = gate_new(&j->gating.p);
-	j->group = signing_new(&j->signer, j->values, j->e->workers, j->zone->name, &j->next_seq);
-	j->err = j->group && j->values ? store_snap(j->zone->store, &j->base) : ZS_ENOMEM;
+	j->err = store_snap(j->zone->store, &j->base);
 	if (!j->err)
+		j->err = read_meta(j);
+	if (!j->err && change)
 		j->err = view_new(j->base, &j->view);
-	if (!j->err && !(j->err = view_kv(j->view, &kv)))
-		j->err = view_kv(j->view, &reader);
-	if (!j->err)
-		j->err = zmeta_get(kv, &j->meta);
-	j->next_seq = j->meta.next_seq;
-	if (!j->err)
-		j->err = collect_due(j, kv, reader);
-	if (!j->err && !j->nothing_due)
-		j->err = add_soa(j, kv);
+	if (!j->err && change)
+		j->err = change_prepare(j);
+	if (!j->err && change)
+		j->err = soa_add(j);
 	if (j->err == ZS_ENOENT && j->base) /* META or the SOA: every version has them */
 		j->err = ZS_ECRC;
-	j->damaged = damage_is(j->err);
-	kv_close(kv);
-	kv_close(reader);
+	j->damaged = !j->misfit && damage_is(j->err);
 	if (j->view)
 		view_park(j->view);
 	snap_unref(j->base);
 	j->base = NULL;
-	if (!j->err && !j->nothing_due && atomic_load(&j->cancelled))
-		j->err = ZS_ECANCEL;
-	if (!j->err && !j->nothing_due) {
-		int err = submit(j);
-
-		if (!err)
-			return; /* j is others' from here on */
-		j->err = err;
+	atomic_store(&j->pending, change && !j->err ? 2 : 1);
+	if (j->err) {
+		sets_done(j);
+		return;
 	}
-	mailbox_post(j->e->home, version_sent, j);
+	/* the first one may be through before the second begins: j is not over while it is pending */
+	if (change)
+		signset_run(&j->soa);
+	signset_run(&j->sets);
 }
 
 /* --- commit --------------------------------------------------------------------------------------------- */
@@ -251,40 +258,73 @@ static int next_change(void *ctx, const uint8_t **key, size_t *klen)
 
 static int open_base(void *ctx, struct kv **out)
 {
-	return snap_kv(((struct version_job *)ctx)->base, out);
-}
+	struct version_job *j = ctx;
 
-/* The version below the view: what was there before tells what a change left behind. */
-static int take_base(struct version_job *j)
-{
-	int err = store_snap(j->zone->store, &j->base);
-
-	if (!err && snap_version(j->base) != view_base(j->view))
-		err = ZS_ESTALE;
-	j->gating.p.open_base = open_base;
-	j->gating.p.base_ctx = j;
-	return err;
+	return snap_kv(j->base, out);
 }
 
 static int run_gate(struct version_job *j)
 {
 	struct change_iter it = { .view = j->view };
 	struct kv *kv = NULL;
-	int err = take_base(j);
+	int err;
 
 	j->gating.p.now = clk_wall().s;
+	j->gating.p.open_base = open_base;
+	j->gating.p.base_ctx = j;
 	gate_free(j->gate);
-	j->gate = err ? NULL : gate_new(&j->gating.p);
-	if (!err)
-		err = j->gate ? view_kv(j->view, &kv) : ZS_ENOMEM;
+	j->gate = gate_new(&j->gating.p);
+	err = j->gate ? view_kv(j->view, &kv) : ZS_ENOMEM;
 	if (!err)
 		err = gate_change(j->gate, kv, next_change, &it);
 	if (!err)
 		err = gate_finish(j->gate, kv, false);
 	kv_close(kv);
-	snap_unref(j->base);
-	j->base = NULL;
 	return err ? err : gate_total(j->gate) ? ZS_EVETO : 0;
+}
+
+static void meta_apply(struct version_job *j)
+{
+	struct zmeta *m = &j->meta;
+	const struct meta_delta *d = &j->delta;
+
+	m->signatures = (uint64_t)((int64_t)m->signatures + d->signatures);
+	if (j->kind == VERSION_CHANGE) {
+		m->records = (uint64_t)((d->whole ? 0 : (int64_t)m->records) + d->records);
+		m->rrsets = (uint64_t)((d->whole ? 0 : (int64_t)m->rrsets) + d->rrsets);
+		m->cuts = (uint64_t)((d->whole ? 0 : (int64_t)m->cuts) + d->cuts);
+		if (d->largest_ttl > m->largest_ttl)
+			m->largest_ttl = d->largest_ttl;
+		m->have_upstream = true;
+		m->upstream_serial = j->in->soa_fields.serial;
+		memcpy(m->upstream_soa, j->in->soa, j->in->soa_len);
+		m->upstream_soa_len = j->in->soa_len;
+		m->upstream_soa_ttl = j->in->soa_ttl;
+		m->upstream_checked = m->transferred = j->now.s;
+	}
+	m->signed_serial = j->serial;
+	m->next_seq = atomic_load(&j->zone->next_seq);
+	m->published = clk_wall().s;
+	if (m->is_signed)
+		m->signed_at = m->published;
+}
+
+static int write_set(struct version_job *j, struct kv *kv, struct signset *s, struct wr *w)
+{
+	int err = 0;
+
+	for (struct signing *g = s->head; !err && g; g = g->link)
+		for (struct signing_item *it = g->head; !err && it; it = it->next) {
+			int64_t inception = sign_latest_inception(it->set.sig, it->set.nsig, j->now.s);
+
+			if (j->kind == VERSION_ROUTINE && s == &j->sets && !routine_still_fits(kv, it))
+				continue;
+			if (inception > j->meta.last_inception)
+				j->meta.last_inception = inception;
+			j->delta.signatures += (int64_t)it->set.nsig - it->old_nsig;
+			err = item_write(kv, it, w);
+		}
+	return err;
 }
 
 static int write_all(struct version_job *j)
@@ -293,16 +333,14 @@ static int write_all(struct version_job *j)
 	struct kv *kv = NULL;
 	int err = view_kv(j->view, &kv);
 
-	for (struct signing_item *it = j->group->head; !err && it; it = it->next) {
-		int64_t inception = sign_latest_inception(it->set.sig, it->set.nsig, j->now.s);
-
-		if (inception > j->meta.last_inception)
-			j->meta.last_inception = inception;
-		err = item_write(kv, it, &w);
-	}
-	j->meta.signed_serial = j->serial;
-	j->meta.next_seq = atomic_load(&j->next_seq);
-	j->meta.signed_at = j->meta.published = clk_wall().s;
+	if (!err)
+		err = zmeta_get(kv, &j->meta);
+	j->old = j->meta;
+	if (!err)
+		err = write_set(j, kv, &j->sets, &w);
+	if (!err)
+		err = write_set(j, kv, &j->soa, &w);
+	meta_apply(j);
 	if (!err)
 		err = zmeta_put(kv, &j->meta);
 	j->keys.have_serial = true;
@@ -314,6 +352,48 @@ static int write_all(struct version_job *j)
 	return err;
 }
 
+/* What secondaries see of it, and what upstream changed; both bounded as the config says. */
+static int write_history(struct version_job *j)
+{
+	struct history_limits lim = { j->history.versions, j->history.bytes, j->history.bytes, j->history.age };
+	struct history_head h = { .from_upstream = j->old.upstream_serial,
+				  .to_upstream = j->meta.upstream_serial,
+				  .time = j->meta.published,
+				  .kind = j->kind == VERSION_CHANGE ? HISTORY_USER : HISTORY_ROUTINE };
+	struct history_head user = h;
+	struct history_soa from = { j->old.upstream_soa, j->old.upstream_soa_len, j->old.upstream_soa_ttl };
+	struct history_soa to = { j->meta.upstream_soa, j->meta.upstream_soa_len, j->meta.upstream_soa_ttl };
+	struct kv *base = NULL;
+	bool merged;
+	int err = snap_kv(j->base, &base);
+
+	if (!err)
+		err = history_write(j->view, base, &h);
+	user.from_serial = j->old.signed_serial;
+	user.to_serial = j->serial;
+	if (!err && j->kind == VERSION_CHANGE)
+		err = history_write_user(j->view, base, &from, &to, &user);
+	if (!err && j->kind == VERSION_ROUTINE)
+		err = history_merge(j->view, h.time, HISTORY_MERGE_S, &merged);
+	if (!err)
+		err = history_trim(j->view, &lim, h.time);
+	kv_close(base);
+	return err;
+}
+
+/* Routine work is written on whatever stands now; a change on what it was prepared on. What was there before
+ * tells the gate what a change left behind. */
+static int open_view(struct version_job *j)
+{
+	int err = store_snap(j->zone->store, &j->base);
+
+	if (!err && j->view && snap_version(j->base) != view_base(j->view))
+		err = ZS_ESTALE;
+	if (err)
+		return err;
+	return j->view ? view_resume(j->view, j->zone->store) : view_new(j->base, &j->view);
+}
+
 static void version_done(void *arg);
 
 static void commit(void *arg)
@@ -322,11 +402,13 @@ static void commit(void *arg)
 	mono_t began;
 
 	fault_zone(j->zone->wire);
-	j->err = view_resume(j->view, j->zone->store);
+	j->err = open_view(j);
 	if (!j->err)
 		j->err = keystate_ceiling(j->zone->store, &j->keys, j->serial);
 	if (!j->err)
 		j->err = write_all(j);
+	if (!j->err)
+		j->err = write_history(j);
 	if (!j->err)
 		j->err = run_gate(j);
 	began = clk_mono();
@@ -338,60 +420,180 @@ static void commit(void *arg)
 		j->pub = publish_prepare(j->zone->store, j->zone->wire, &j->meta, &j->earliest, &j->err);
 		j->damaged = damage_is(j->err);
 	}
+	snap_unref(j->base);
+	j->base = NULL;
 	mailbox_post(j->e->home, version_done, j);
 }
 
 /* --- on the loop ---------------------------------------------------------------------------------------- */
 
-static void version_end(struct version_job *j, bool ok)
+/* Whoever waited for the live version has its turn. */
+void version_committed(struct zone *z)
 {
-	struct zone *z = j->zone;
-
-	z->version_job = NULL;
-	if (z->state == ZONE_CLOSED)
-		timer_stop(z->e->timers, &z->retry_timer);
-	z->sign_fails = ok ? 0 : z->sign_fails + 1;
-	version_free(j);
-	version_schedule(z);
+	z->committing = false;
 	if (z->state == ZONE_GUARD)
 		build_publish_try(z);
+	version_wake(z);
+}
+
+static void version_end(struct version_job *j, bool ok, enum zone_event ev)
+{
+	struct zone *z = j->zone;
+	struct build_job *b = j->input;
+	bool change = j->kind == VERSION_CHANGE, closed = z->state == ZONE_CLOSED;
+
+	timer_stop(z->e->timers, &j->retry);
+	if (change)
+		z->change_job = NULL;
+	else
+		z->version_job = NULL;
+	if (closed)
+		timer_stop(z->e->timers, &z->retry_timer);
+	if (!change)
+		z->sign_fails = ok ? 0 : z->sign_fails + 1;
+	if (change && !b)
+		zone_dispose(z, (void (*)(void *))transfer_free, j->in);
+	setup_unref(j->setup);
+	zone_dispose(z, version_free, j);
+	version_schedule(z);
+	if (b)
+		build_changed(b, ev);
+	else if (change)
+		zone_event(z, ev);
+	version_wake(z);
 	zone_job_end(z);
+}
+
+/* What the gate or the verifier found, counted and described. */
+static void describe_veto(struct version_job *j, char *text, size_t cap)
+{
+	if (j->err == ZS_EBADSIG) {
+		atomic_fetch_add(&j->zone->count.vetoes[GATE_BAD_SIG], 1);
+		snprintf(text, cap, "%s", gating_bad_signature());
+		return;
+	}
+	gating_report(j->zone, j->gate);
+	gating_describe(j->gate, text, cap);
+	/* a neighbour of the change: what the version writes itself was read back before */
+	if (gate_count(j->gate, GATE_STORED))
+		zone_damaged(j->zone, ZS_ECRC, "a new version");
+}
+
+static bool is_veto(const struct version_job *j)
+{
+	return j->err == ZS_EVETO || j->err == ZS_EBADSIG;
+}
+
+/* This generation takes no commit any more, or must not be read any more: the next one is built. */
+static void writing_failed(struct version_job *j, const char *what)
+{
+	if (j->damaged) {
+		zone_damaged(j->zone, j->err, what);
+		return;
+	}
+	zone_work_failed(j->zone, what, j->err);
+	if (j->err == ZS_EIO)
+		j->zone->rebuild = true;
+}
+
+static void change_failed(struct version_job *j)
+{
+	struct zone *z = j->zone;
+	char text[400];
+
+	if (j->too_large && j->input) {
+		build_go_on(j->input);
+		j->input = NULL;
+		j->in = NULL;
+		version_end(j, true, EV_NONE);
+	} else if (j->err == ZS_EHELD) {
+		held_input(z, j->in, j->reason);
+		version_end(j, true, EV_HELD);
+	} else if (is_veto(j)) {
+		describe_veto(j, text, sizeof(text));
+		held_veto(z, j->in->soa_fields.serial, text);
+		version_end(j, true, EV_HELD);
+	} else if (!j->in_full && (j->too_large || j->misfit)) { /* the whole zone is asked for, at once */
+		log_msg(LL_INFO, "xfr-in", z->name, "event=ixfr-discarded serial=%u: %s; asking for AXFR",
+			j->in->soa_fields.serial, j->reason);
+		atomic_fetch_add(&z->e->count.xfr[0][1][1], 1);
+		z->want_axfr = true;
+		version_end(j, true, EV_REDO);
+	} else {
+		writing_failed(j, "a change cannot be written");
+		z->local_trouble = true;
+		version_end(j, false, EV_FAILED);
+	}
+}
+
+static void routine_failed(struct version_job *j)
+{
+	struct zone *z = j->zone;
+	char text[400];
+
+	if (is_veto(j)) {
+		describe_veto(j, text, sizeof(text));
+		zone_alarm_set(z, ALARM_VETO, "refresh vetoed by the gate, the last good version stays: %s",
+			       text);
+	} else {
+		writing_failed(j, "signatures cannot be refreshed");
+		if (j->err == ZS_EIO)
+			upstream_schedule(z, 0);
+	}
+	version_end(j, j->err == ZS_ESTALE, EV_NONE);
 }
 
 static void version_failed(struct version_job *j)
 {
-	struct zone *z = j->zone;
+	if (j->kind == VERSION_CHANGE)
+		change_failed(j);
+	else
+		routine_failed(j);
+}
 
-	if (j->err == ZS_EVETO || j->err == ZS_EBADSIG) {
-		char text[400];
+static void count_signatures(struct zone *z, const struct signset *s, struct signset_sums *sum)
+{
+	struct signset_sums one;
 
-		if (j->err == ZS_EVETO)
-			gating_report(z, j->gate);
-		else
-			atomic_fetch_add(&z->count.vetoes[GATE_BAD_SIG], 1);
-		if (j->err == ZS_EVETO)
-			gating_describe(j->gate, text, sizeof(text));
-		else
-			snprintf(text, sizeof(text), "%s", gating_bad_signature());
-		zone_alarm_set(z, ALARM_VETO, "refresh vetoed by the gate, the last good version stays: %s",
-			       text);
-		/* a neighbour of the change: what the version writes itself was read back before */
-		if (j->err == ZS_EVETO && gate_count(j->gate, GATE_STORED))
-			zone_damaged(z, ZS_ECRC, "a refresh");
-	} else if (j->damaged) {
-		zone_damaged(z, j->err, "a refresh");
-	} else if (j->err != ZS_ESTALE && j->err != ZS_ECANCEL) {
-		bool disk = j->err == ZS_EIO || j->err == ZS_ENOSPC;
-
-		zone_alarm_set(z, disk ? ALARM_STORE : ALARM_SIGNING, "signatures cannot be refreshed: %s",
-			       zs_strerror(j->err));
-		/* this generation takes no commit any more: the next one is built */
-		if (j->err == ZS_EIO) {
-			z->rebuild = true;
-			upstream_schedule(z, 0);
-		}
+	signset_sums(s, &one);
+	for (int i = 0; i < SIGN_REASONS; i++) {
+		atomic_fetch_add(&z->count.made[i], one.made[i]);
+		sum->made[SIGN_NEW] += one.made[i];
 	}
-	version_end(j, j->err == ZS_ESTALE);
+	atomic_fetch_add(&z->count.kept, one.kept);
+	atomic_fetch_add(&z->count.bad_signatures, one.bad);
+	sum->kept += one.kept;
+	sum->rrsets += one.rrsets;
+}
+
+static void published(struct version_job *j)
+{
+	struct zone *z = j->zone;
+	struct signset_sums sum = { .kept = 0 };
+
+	count_signatures(z, &j->sets, &sum);
+	count_signatures(z, &j->soa, &sum);
+	z->version = j->version;
+	downstream_keys(z, &j->keys);
+	zone_alarm_clear(z, ALARM_SIGNING);
+	if (!z->damaged)
+		zone_alarm_clear(z, ALARM_STORE);
+	if (z->alarm[ALARM_VETO]) /* a version passed: what is vetoed still is an input or nothing */
+		held_alarm(z);
+	if (z->state == ZONE_CLOSED) {
+		zone_dispose(z, (void (*)(void *))pub_unref, j->pub);
+		return;
+	}
+	publish_swap(z, j->pub, &j->meta, j->earliest);
+	z->routine_at = j->kind == VERSION_ROUTINE ? clk_mono() : z->routine_at;
+	log_msg(LL_NOTICE, "zone", z->name,
+		"event=%s serial=%u upstream=%u rrsets=%llu signatures=%llu kept=%llu us=%lld",
+		j->kind == VERSION_CHANGE ? "published" : "refreshed", j->serial, z->meta.upstream_serial,
+		(unsigned long long)sum.rrsets, (unsigned long long)sum.made[SIGN_NEW],
+		(unsigned long long)sum.kept, (long long)mono_diff(clk_mono(), j->began));
+	if (j->kind == VERSION_CHANGE)
+		zone_input_taken(z, j->in);
+	downstream_notify(z, true);
 }
 
 static void version_done(void *arg)
@@ -404,60 +606,134 @@ static void version_done(void *arg)
 		downstream_raise_floor(z, j->serial, "committed");
 		publish_again(z);
 	}
-	if (j->err) {
+	if (!j->err)
+		published(j);
+	if (z->state == ZONE_GUARD)
+		build_publish_try(z);
+	if (j->err)
+		version_failed(j);
+	else
+		version_end(j, true, EV_PUBLISHED);
+}
+
+/* A worker goes on with the job; without one it fails. */
+static void go_worker(struct version_job *j, enum pool_prio prio, void (*fn)(void *))
+{
+	if (pool_post(j->e->workers, prio, fn, j) == 0)
+		return;
+	j->zone->committing = false;
+	j->err = ZS_ENOMEM;
+	version_failed(j);
+}
+
+/* Signed: the SOA gets its serial, then it is written, as soon as nobody else writes. */
+static void go_on(struct version_job *j)
+{
+	struct zone *z = j->zone;
+
+	j->waiting = z->committing || (j->kind == VERSION_ROUTINE && z->change_job);
+	if (j->waiting)
+		return;
+	if (j->soa.head && (!z->have_floor || serial_cmp(j->serial, z->floor) == SERIAL_GT)) {
+		z->committing = true;
+		go_worker(j, POOL_URGENT, commit);
+		return;
+	}
+	if (j->pass) {
+		j->err = ZS_EHELD;
+		snprintf(j->reason, sizeof(j->reason), "serial %u is not above %u, which the secondaries have",
+			 j->serial, z->floor);
 		version_failed(j);
 		return;
 	}
-	for (int i = 0; i < SIGN_REASONS; i++)
-		atomic_fetch_add(&z->count.made[i], j->group->made[i]);
-	atomic_fetch_add(&z->count.kept, j->group->kept);
-	atomic_fetch_add(&z->count.bad_signatures, j->group->bad);
-	z->version = j->version;
-	downstream_keys(z, &j->keys);
-	zone_alarm_clear(z, ALARM_SIGNING);
-	if (!z->damaged)
-		zone_alarm_clear(z, ALARM_STORE);
-	if (z->alarm[ALARM_VETO]) /* a refresh passed: what is vetoed still is an input or nothing */
-		held_alarm(z);
-	if (z->state != ZONE_CLOSED) {
-		publish_swap(z, j->pub, &j->meta, j->earliest);
-		log_msg(LL_NOTICE, "zone", z->name, "event=refreshed serial=%u rrsets=%zu signatures=%zu",
-			j->serial, j->group->items, j->group->nreq);
-	} else {
-		pub_unref(j->pub);
-	}
-	version_end(j, true);
-	if (z->state != ZONE_CLOSED)
-		downstream_notify(z, true);
+	j->serial = downstream_next_serial(z, j->kind == VERSION_CHANGE ? j->in->soa_fields.serial
+									 : z->meta.upstream_serial);
+	go_worker(j, POOL_URGENT, soa_run);
+}
+
+static void again_timer(void *arg)
+{
+	go_worker(arg, POOL_NORMAL, run_again);
 }
 
 /* The vault has answered (or there was nothing to do). */
-static void version_sent(void *arg)
+static void signed_home(void *arg)
+{
+	struct version_job *j = arg;
+	struct zone *z = j->zone;
+	bool full = j->sets.err == ZS_EAGAIN || j->soa.err == ZS_EAGAIN;
+
+	if (!j->err && z->state == ZONE_CLOSED)
+		j->err = ZS_ECANCEL;
+	if (!j->err && j->sets.err != ZS_EAGAIN)
+		j->err = j->sets.err;
+	if (!j->err && j->soa.err != ZS_EAGAIN)
+		j->err = j->soa.err;
+	if (!j->err && atomic_load(&j->cancelled))
+		j->err = ZS_ECANCEL;
+	if (j->err)
+		version_failed(j);
+	else if (full)
+		timer_set(z->e->timers, &j->retry, MONO_MS(20), again_timer, j);
+	else if (j->kind == VERSION_ROUTINE && !j->taken)
+		version_end(j, true, EV_NONE);
+	else
+		go_on(j);
+}
+
+/* A change begins when nobody writes and secondaries were heard after the start. */
+static void change_begin(void *arg)
 {
 	struct version_job *j = arg;
 	struct zone *z = j->zone;
 
-	if (!j->err && j->nothing_due) {
-		version_end(j, true);
-		return;
+	j->waiting = z->committing || !downstream_guard_passed(z);
+	if (z->state == ZONE_CLOSED) {
+		j->err = ZS_ECANCEL;
+		version_failed(j);
+	} else if (j->waiting) { /* asked again by timer and by who made it wait */
+		timer_set(z->e->timers, &j->retry, MONO_S(1), change_begin, j);
+	} else {
+		timer_stop(z->e->timers, &j->retry);
+		j->started = true;
+		j->serial = j->pass ? j->in->soa_fields.serial
+				    : downstream_next_serial(z, j->in->soa_fields.serial);
+		go_worker(j, POOL_NORMAL, prepare);
 	}
-	if (!j->err)
-		j->err = z->state == ZONE_CLOSED ? ZS_ECANCEL : j->group->err;
-	if (!j->err && z->have_floor && serial_cmp(j->serial, z->floor) != SERIAL_GT)
-		j->err = ZS_ESTALE;
-	if (!j->err && z->committing)
-		j->err = ZS_ESTALE; /* a new generation is taking over */
-	if (!j->err) {
-		z->committing = true;
-		if (pool_post(j->e->workers, POOL_URGENT, commit, j) == 0)
-			return; /* j is the worker's from here on, its err too */
-		z->committing = false;
-		j->err = ZS_ENOMEM;
-	}
-	version_failed(j);
 }
 
-static struct version_job *version_new(struct zone *z)
+void version_wake(struct zone *z)
+{
+	if (z->change_job && z->change_job->waiting) {
+		if (z->change_job->started)
+			go_on(z->change_job);
+		else
+			change_begin(z->change_job);
+	}
+	if (z->version_job && z->version_job->waiting)
+		go_on(z->version_job);
+}
+
+/* Chain and DNSKEY are the stored ones, whatever the policy says by now. */
+static void gating_stored(struct version_job *j)
+{
+	struct zone *z = j->zone;
+	struct gate_params *p = &j->gating.p;
+
+	gating_init(&j->gating, z, &j->keys, &j->pol, j->now);
+	p->unsigned_zone = !z->meta.is_signed;
+	for (size_t i = 0; z->net.pub && i < z->net.pub->nset; i++)
+		if (z->net.pub->set[i].type == T_DNSKEY)
+			p->dnskey_ttl = z->net.pub->set[i].ttl;
+	p->nsec3 = z->meta.denial == DENIAL_NSEC3;
+	p->opt_out = z->meta.opt_out;
+	p->nsec3_set = z->meta.nsec3_set;
+	p->nsec3_iterations = z->meta.nsec3_iterations;
+	memcpy(p->salt, z->meta.salt, z->meta.salt_len);
+	p->salt_len = z->meta.salt_len;
+}
+
+static struct version_job *version_new(struct zone *z, enum version_kind kind)
 {
 	struct version_job *j = calloc(1, sizeof(*j));
 	uint64_t seed = 0;
@@ -465,27 +741,30 @@ static struct version_job *version_new(struct zone *z)
 	if (!j)
 		return NULL;
 	rand_bytes(&seed, sizeof(seed));
+	j->kind = kind;
 	j->zone = z;
 	j->e = z->e;
-	j->setup = setup_ref(z->setup);
 	j->pol = *z->conf->policy;
 	j->keys = z->keys;
 	j->now = clk_wall();
-	j->serial = downstream_next_serial(z, z->meta.upstream_serial);
-	j->vault = keying_vault(z->e, &j->keys, &j->pol);
+	j->began = clk_mono();
 	signer_init(&j->signer, z->wire, &j->keys, &j->pol, j->now, seed, false);
-	gating_init(&j->gating, z, &j->keys, &j->pol, j->now);
-	/* chain and DNSKEY are the stored ones, whatever the policy says by now */
-	j->gating.p.unsigned_zone = false;
-	for (size_t i = 0; z->net.pub && i < z->net.pub->nset; i++)
-		if (z->net.pub->set[i].type == T_DNSKEY)
-			j->gating.p.dnskey_ttl = z->net.pub->set[i].ttl;
-	j->gating.p.nsec3 = z->meta.denial == DENIAL_NSEC3;
-	j->gating.p.opt_out = z->meta.opt_out;
-	j->gating.p.nsec3_set = z->meta.nsec3_set;
-	j->gating.p.nsec3_iterations = z->meta.nsec3_iterations;
-	memcpy(j->gating.p.salt, z->meta.salt, z->meta.salt_len);
-	j->gating.p.salt_len = z->meta.salt_len;
+	gating_stored(j);
+	if (z->meta.is_signed) {
+		j->vault = keying_vault(z->e, &j->keys, &j->pol);
+		j->values = gate_new(&j->gating.p);
+		if (!j->values) { /* nothing is written that was not verified */
+			free(j);
+			return NULL;
+		}
+	}
+	set_init(j, &j->sets);
+	set_init(j, &j->soa);
+	j->sets.feed = kind == VERSION_ROUTINE ? routine_feed : NULL;
+	j->setup = setup_ref(z->setup);
+	j->history.versions = z->conf->history_versions;
+	j->history.bytes = z->conf->history_bytes;
+	j->history.age = z->conf->history_age;
 	return j;
 }
 
@@ -507,20 +786,60 @@ void version_start(struct zone *z)
 		version_schedule(z);
 		return;
 	}
-	if (!downstream_guard_passed(z) || !(j = version_new(z))) {
+	if (!downstream_guard_passed(z) || !(j = version_new(z, VERSION_ROUTINE))) {
 		timer_set(z->e->timers, &z->sign_timer, MONO_S(2), version_timer, z);
 		return;
 	}
+	j->close_at = mono_add(z->routine_at, MONO_S(ROUTINE_CLOSE_S));
+	if (!z->routine_at.us || mono_diff(j->close_at, j->began) < MONO_S(ROUTINE_OPEN_S))
+		j->close_at = mono_add(j->began, MONO_S(ROUTINE_OPEN_S));
 	z->version_job = j;
 	zone_job_begin(z);
-	if (pool_post(z->e->workers, POOL_NORMAL, collect, j) != 0) {
-		j->err = ZS_ENOMEM;
-		version_failed(j);
-	}
+	go_worker(j, POOL_NORMAL, prepare);
 }
 
-/* Comes again until the job is back: between the mark and the submission there is a moment in which neither
- * is seen. */
+bool version_change(struct zone *z, struct transfer *t, struct build_job *input)
+{
+	const char *fault = z->meta.is_signed ? engine_clock_fault(z->e, z->meta.last_inception) : NULL;
+	struct version_job *j = fault || z->e->quitting ? NULL : version_new(z, VERSION_CHANGE);
+
+	if (fault)
+		zone_alarm_set(z, ALARM_CLOCK, "%s: nothing is signed", fault);
+	if (!j)
+		return false;
+	zone_alarm_clear(z, ALARM_CLOCK);
+	j->in = t;
+	j->input = input;
+	j->in_full = input != NULL;
+	j->clamp = z->conf->soa_expire_clamp && z->meta.is_signed;
+	j->pass = !z->meta.is_signed && z->conf->upstream_dnssec == UPDNSSEC_PASS;
+	j->released = zone_release_holds(z, t->soa_fields.serial);
+	j->shrink_pct = z->conf->shrink_pct;
+	j->churn_pct = z->conf->churn_pct;
+	z->change_job = j;
+	zone_job_begin(z);
+	change_begin(j);
+	return true;
+}
+
+static void cancel_job(struct version_job *j)
+{
+	struct zone *z = j->zone;
+
+	if (z->committing && !j->waiting)
+		return;
+	atomic_store(&j->cancelled, true);
+	if (j->waiting) {
+		j->waiting = false;
+		j->err = ZS_ECANCEL;
+		version_failed(j);
+		return;
+	}
+	signset_cancel(&j->sets);
+	signset_cancel(&j->soa);
+}
+
+/* Comes again until the jobs are back: a set that begins at this very moment is not seen. */
 static void cancel_timer(void *arg)
 {
 	version_cancel(arg);
@@ -528,80 +847,14 @@ static void cancel_timer(void *arg)
 
 void version_cancel(struct zone *z)
 {
-	struct version_job *j = z->version_job;
-
-	if (!j || z->committing)
+	if (!z->version_job && !z->change_job)
 		return;
-	atomic_store(&j->cancelled, true);
-	if (atomic_load(&j->submitted) && j->vault)
-		vclient_cancel(j->vault, &j->group->batch);
-	timer_set(z->e->timers, &z->retry_timer, MONO_MS(50), cancel_timer, z);
-}
-
-/* --- the time of the last good check -------------------------------------------------------------------- */
-
-struct checked_job { struct zone *zone; struct store *store; struct zmeta meta; int64_t checked; int err; };
-
-static void checked_done(void *arg)
-{
-	struct checked_job *j = arg;
-	struct zone *z = j->zone;
-
-	z->committing = false;
-	if (damage_is(j->err))
-		zone_damaged(z, j->err, "noting a check");
-	free(j);
-	if (z->state == ZONE_GUARD)
-		build_publish_try(z);
-	zone_job_end(z);
-}
-
-/* A commit of META alone: no record changes, so there is no new serial. */
-static void checked_run(void *arg)
-{
-	struct checked_job *j = arg;
-	struct snap *snap = NULL;
-	struct view *v = NULL;
-	struct kv *kv = NULL;
-	uint64_t version;
-	int err = store_snap(j->store, &snap);
-
-	if (!err)
-		err = view_new(snap, &v);
-	if (!err)
-		err = view_kv(v, &kv);
-	if (!err)
-		err = zmeta_get(kv, &j->meta);
-	j->meta.upstream_checked = j->checked;
-	if (!err)
-		err = zmeta_put(kv, &j->meta);
-	kv_close(kv);
-	if (!err)
-		err = store_commit(j->store, v, &version);
-	view_free(v);
-	snap_unref(snap);
-	if (err)
-		log_limited(LL_WARN, "store", j->zone->name, "checked", 2,
-			    "time of the last check is not stored: %s", zs_strerror(err));
-	j->err = err;
-	mailbox_post(j->zone->e->home, checked_done, j);
-}
-
-void version_note_checked(struct zone *z)
-{
-	struct checked_job *j;
-
-	if (!z->have_meta || !z->store || z->committing || z->meta.upstream_checked <= z->stored_checked ||
-	    z->build)
-		return;
-	j = calloc(1, sizeof(*j));
-	if (!j)
-		return;
-	j->zone = z;
-	j->store = z->store;
-	j->checked = z->stored_checked = z->meta.upstream_checked;
-	z->committing = true;
 	zone_job_begin(z);
-	if (pool_post(z->e->workers, POOL_NORMAL, checked_run, j) != 0)
-		checked_done(j);
+	if (z->change_job)
+		cancel_job(z->change_job);
+	if (z->version_job)
+		cancel_job(z->version_job);
+	if (z->version_job || z->change_job)
+		timer_set(z->e->timers, &z->retry_timer, MONO_MS(50), cancel_timer, z);
+	zone_job_end(z);
 }

@@ -133,12 +133,19 @@ static void act_held(struct zone *z)
 	upstream_schedule(z, z->held && z->held_vetoes && !z->quarantined ? -3 : -2);
 }
 
+/* A difference goes out as a change; so does a whole transfer, once it has been judged (build.c). */
 static void act_build(struct zone *z)
 {
 	struct transfer *t = z->transfer;
 
 	z->transfer = NULL;
-	build_start(z, t);
+	if (!t->ixfr) {
+		build_start(z, t);
+	} else if (!version_change(z, t, NULL)) {
+		transfer_free(t);
+		z->local_trouble = true;
+		zone_event(z, EV_FAILED);
+	}
 }
 
 static void act_published(struct zone *z)
@@ -153,6 +160,41 @@ static void act_published(struct zone *z)
 	zone_compare_policy(z);
 	upstream_expire_check(z);
 	upstream_schedule(z, z->rebuild ? 0 : -2);
+}
+
+static uint64_t dropped_records(const struct intake *in)
+{
+	return in->dropped_out_of_zone + in->dropped_soa + in->stripped_rrsig + in->stripped_nsec +
+	       in->stripped_nsec3 + in->stripped_nsec3param + in->stripped_dnskey + in->stripped_cds +
+	       in->stripped_cdnskey + in->stripped_private + in->stripped_zonemd;
+}
+
+void zone_input_taken(struct zone *z, const struct transfer *t)
+{
+	z->released = z->force_transfer = z->want_axfr = false;
+	if (z->held)
+		held_set(z, &(struct held){ .set = false });
+	atomic_fetch_add(&z->count.dropped, dropped_records(&t->intake));
+}
+
+void zone_work_failed(struct zone *z, const char *what, int err)
+{
+	switch (err) {
+	case ZS_ECANCEL:
+	case ZS_ESTALE:
+		log_msg(LL_INFO, "zone", z->name, "event=%s: %s", err == ZS_ESTALE ? "superseded" : "cancelled",
+			what);
+		break;
+	case ZS_EREFUSED:
+	case ZS_EKEY:
+	case ZS_EVAULT:
+	case ZS_EPOISON:
+	case ZS_ECRYPTO:
+		zone_alarm_set(z, ALARM_SIGNING, "%s: %s", what, zs_strerror(err));
+		break;
+	default:
+		zone_alarm_set(z, ALARM_STORE, "%s: %s", what, zs_strerror(err));
+	}
 }
 
 static void act_close(struct zone *z)
@@ -192,10 +234,12 @@ static const struct transition table[ZONE_STATE_COUNT][ZONE_EVENT_COUNT] = {
 			[EV_CHECK] = GO(KEYS, act_check_later), [EV_CLOSE] = GO(CLOSED, act_close) },
 	[ZONE_QUEUED] = { [EV_SLOT] = GO(TRANSFER, upstream_transfer), [EV_FAILED] = GO(IDLE, act_failed),
 			  [EV_CHECK] = GO(QUEUED, act_check_later), [EV_CLOSE] = GO(CLOSED, act_close) },
-	[ZONE_TRANSFER] = { [EV_RECEIVED] = GO(BUILD, act_build), [EV_SAME] = GO(IDLE, upstream_refreshed),
+	[ZONE_TRANSFER] = { [EV_RECEIVED] = GO(BUILD, act_build), [EV_REDO] = GO(QUEUED, upstream_queue),
+			    [EV_SAME] = GO(IDLE, upstream_refreshed),
 			    [EV_FAILED] = GO(IDLE, act_failed), [EV_HELD] = GO(IDLE, act_held),
 			    [EV_CHECK] = GO(TRANSFER, act_check_later), [EV_CLOSE] = GO(CLOSED, act_close) },
-	[ZONE_BUILD] = { [EV_BUILT] = GO(GUARD, build_publish_try), [EV_HELD] = GO(IDLE, act_held),
+	[ZONE_BUILD] = { [EV_PUBLISHED] = GO(IDLE, act_published), [EV_REDO] = GO(QUEUED, upstream_queue),
+			 [EV_BUILT] = GO(GUARD, build_publish_try), [EV_HELD] = GO(IDLE, act_held),
 			 [EV_FAILED] = GO(IDLE, act_failed), [EV_CHECK] = GO(BUILD, act_check_later),
 			 [EV_CLOSE] = GO(CLOSED, act_close) },
 	[ZONE_GUARD] = { [EV_REDO] = GO(BUILD, build_redo), [EV_HELD] = GO(IDLE, act_held),

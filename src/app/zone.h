@@ -40,7 +40,7 @@ enum zone_state {
 #define ZONE_EVENTS(X)                                                             \
 	X(OPENED, "opened") X(CHECK, "check") X(SAME, "same-serial") X(NEWER, "newer-serial") \
 	X(FAILED, "failed") X(SLOT, "slot") X(RECEIVED, "received") X(KEYS_DONE, "keys-done") \
-	X(BUILT, "built") X(PUBLISHED, "published") X(REDO, "redo") X(HELD, "held") X(CLOSE, "close")
+	X(NONE, "none") X(BUILT, "built") X(PUBLISHED, "published") X(REDO, "redo") X(HELD, "held") X(CLOSE, "close")
 
 enum zone_event {
 #define X(name, text) EV_##name,
@@ -134,6 +134,7 @@ struct zone {
 	unsigned check_fails;
 	bool check_again;                   /* a NOTIFY came meanwhile */
 	bool force_transfer;                /* `zone retransfer`: whatever upstream has is taken */
+	bool want_axfr;                     /* the difference that upstream offers cannot be taken */
 	/* the policy shapes a version otherwise than the stored one, or its file is retired or damaged */
 	bool rebuild;
 	bool damaged;                       /* a value of the live generation: damage.c */
@@ -150,7 +151,9 @@ struct zone {
 
 	/* work */
 	struct build_job *build;
-	struct version_job *version_job;
+	struct version_job *version_job, *change_job; /* routine work; a change of content */
+	atomic_ullong next_seq;             /* of the expiry index */
+	mono_t routine_at;                  /* end of the last routine version; 0: none yet */
 	/* a version is in its transaction: no generation may move meanwhile */
 	bool committing;
 	bool opening;
@@ -194,6 +197,10 @@ bool zone_release_holds(const struct zone *z, uint32_t serial);
 /* disk work on the way out: a worker calls fn(arg) */
 void zone_dispose(struct zone *z, void (*fn)(void *), void *arg);
 void zone_compare_policy(struct zone *z);
+/* what upstream sent is published: orders and alarms that were about it are done with */
+void zone_input_taken(struct zone *z, const struct transfer *t);
+/* signing or writing failed: the alarm that fits err */
+void zone_work_failed(struct zone *z, const char *what, int err);
 void zone_unquarantine(struct zone *z, const char *why);
 
 /* damage.c */
@@ -237,10 +244,18 @@ void build_supersede(struct zone *z);
 void build_redo(struct zone *z);                          /* another serial: SOA and gate once more */
 void build_cancel(struct zone *z);
 
-/* version.c: refreshes */
+/* version.c */
 void version_schedule(struct zone *z);                    /* arms sign_timer from earliest_expiry */
 void version_start(struct zone *z);
+/*
+ * The input as a change of the live version; ends with an event in ZONE_BUILD. input: the reader of a whole
+ * transfer, which becomes the change's. False: it could not begin, nothing was taken over.
+ */
+bool version_change(struct zone *z, struct transfer *t, struct build_job *input);
 void version_cancel(struct zone *z);
+void version_committed(struct zone *z);                   /* z->committing is over */
+void version_wake(struct zone *z);                        /* what waits looks again */
+/* checked.c */
 /* the time of the last good check becomes durable */
 void version_note_checked(struct zone *z);
 

@@ -132,6 +132,7 @@ class Nsd(Server):
 class Knot(Server):
     kind = "knot"
     validate = False  # a secondary that checks each version before it takes it
+    ixfr = False      # a primary that gives differences
 
     def argv(self, conf):
         return [program("knotd"), "-c", conf]
@@ -161,7 +162,10 @@ class Knot(Server):
                 continue
             ids = ", ".join("r%d" % i for i in range(len(self.peers)))
             if self.role == "primary":
-                out += ["    notify: [%s]" % ids, "    zonefile-sync: -1", "    zonefile-load: whole", "    journal-content: none"]
+                out += ["    notify: [%s]" % ids, "    zonefile-sync: -1"]
+                out += (["    zonefile-load: difference-no-serial", "    journal-content: all"] if self.ixfr == "serial" else
+                        ["    zonefile-load: difference", "    journal-content: changes"] if self.ixfr else
+                        ["    zonefile-load: whole", "    journal-content: none"])
             else:
                 out += ["    master: [%s]" % ids, "    zonefile-sync: -1", "    zonefile-load: none", "    retry-max-interval: 2"]
                 out += ["    dnssec-validation: on"] if self.validate else []
@@ -170,6 +174,7 @@ class Knot(Server):
 
 class Bind(Server):
     kind = "bind"
+    ixfr = False  # a primary that gives differences
 
     def argv(self, conf):
         return [program("named"), "-g", "-c", conf, "-n", "1"]
@@ -189,6 +194,7 @@ class Bind(Server):
             name = zone.replace("\\", "\\\\").replace('"', '\\"')
             if self.role == "primary":
                 extra = "notify explicit; also-notify { %s };" % peers if peers else "notify no;"
+                extra += " ixfr-from-differences %s;" % ("yes" if self.ixfr else "no")
                 out.append('zone "%s" { type primary; file "%s"; %s };' % (name, path, extra))
             else:
                 out.append('zone "%s" { type secondary; file "%s"; primaries { %s }; notify no; allow-notify { 127.0.0.0/8; }; };' %

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * A version on top of the live one. Private to src/app/version.c (the recipe), change.c (a difference of
+ * content) and routine.c (what is due).
+ */
+#ifndef ZONESEAL_SRC_APP_VERSION_H
+#define ZONESEAL_SRC_APP_VERSION_H
+
+#include "gating.h"
+#include "signset.h"
+#include "transfer.h"
+
+/* What META of the base needs to become META of the version. */
+struct meta_delta {
+	int64_t records, rrsets, cuts, signatures;
+	uint32_t largest_ttl;
+	bool whole;             /* records, rrsets, cuts are the new values, not differences */
+};
+
+enum version_kind { VERSION_ROUTINE, VERSION_CHANGE };
+
+struct version_job {
+	enum version_kind kind;
+	struct zone *zone;
+	struct engine *e;
+	struct setup *setup;              /* referenced */
+	struct policy pol;
+	struct keyset keys;
+	struct signer signer;
+	struct gating gating;
+	struct gate *gate, *values;
+	struct vclient *vault;
+	wall_t now;
+	mono_t began;
+	uint32_t serial;
+
+	/* a change: where the difference comes from, and what it comes to */
+	struct transfer *in;
+	struct snap *base;
+	struct view *view;
+	struct meta_delta delta;
+	bool released, clamp, pass;
+	uint8_t shrink_pct, churn_pct;
+	char reason[512];                 /* why the input is held */
+	struct build_job *input;          /* an AXFR: its reader; NULL: an IXFR */
+	bool in_full;                     /* the input is a whole zone */
+	bool too_large;                   /* zone-sized work instead */
+	bool misfit;                      /* the IXFR does not fit what is stored */
+	bool started;
+	bool damaged;                     /* err was met in what is stored */
+
+	/* routine */
+	int64_t cursor_time; uint64_t cursor_seq; /* behind what was taken from the expiry index */
+	size_t taken;
+	mono_t close_at;                  /* no more is taken from here on */
+
+	struct signset sets, soa;
+	struct { uint64_t versions, bytes; int64_t age; } history; /* as the config bounds it */
+	struct zmeta old, meta;           /* of the base, of the new version */
+	struct pub *pub;
+	int64_t earliest;
+	uint64_t version;
+	bool waiting;                     /* for another version on its way, or for the secondaries */
+	struct timer retry;
+	atomic_uint pending;              /* signsets under way */
+	atomic_bool cancelled;
+	int err;
+};
+
+/* change.c, worker: the difference into the view, then everything it changes into j->sets. ZS_EHELD with
+ * j->reason; ZS_ELIMIT: zone-sized */
+int change_prepare(struct version_job *j);
+/* routine.c, worker: signset feed */
+int routine_feed(void *job, struct signing *g);
+/* Is what the item replaces still what the version has? */
+bool routine_still_fits(struct kv *kv, const struct signing_item *it);
+
+/* version.c: a stored RRset of RECORDS or DENIAL, copied into mem */
+int version_load(struct kv *kv, const uint8_t *zone, const uint8_t *key, size_t klen, struct arena *mem,
+		 struct rrset *out);
+
+#endif
