@@ -398,8 +398,10 @@ int history_open(struct kv *kv, uint32_t from_serial, uint32_t to_serial, uint64
 	uint32_t want = to_serial;
 	int rc = from_serial == to_serial ? ZS_ENOENT : history_totals(kv, t);
 
-	while (!rc && want != from_serial) {
+	for (unsigned i = 0; !rc && want != from_serial; i++) {
 		rc = walk_back(kv, TAB_HISTORY, t[HISTORY_SERVED].oldest, e.head.version, &e);
+		if (!rc && i > 2 * HISTORY_SPAN_MAX)
+			rc = ZS_ELIMIT;
 		if (rc || (s.n == 0 && e.head.to_serial != want))
 			continue; /* newer than what is asked for */
 		if (e.head.to_serial != want)
