@@ -74,6 +74,12 @@ int history_trim(struct view *v, const struct history_limits *lim, int64_t now);
  */
 int history_merge(struct view *v, int64_t now, int64_t older_than_s, bool *merged);
 
+/*
+ * Both tables and their totals into a build, after EXPIRY was appended: a new generation keeps what the live
+ * one knows. What the build itself changed is a gap unless an entry for its version is written too.
+ */
+int history_copy(struct kv *from, struct build *b);
+
 /* --- reading -------------------------------------------------------------------------------------------- */
 /*
  * What leads from one served serial to a later one, condensed: what several versions take and give back

@@ -114,6 +114,32 @@ int history_each(struct kv *kv, enum history_table table, bool newest_first, his
 	return rc == ZS_ENOENT ? 0 : rc;
 }
 
+/* --- into another generation ---------------------------------------------------------------------------- */
+
+int history_copy(struct kv *from, struct build *b)
+{
+	uint8_t table = TAB_HISTORY;
+	struct history_total t[2];
+	struct kv_item it;
+	int rc = history_totals(from, t);
+
+	if (!rc)
+		rc = kv_get(from, totals_key, sizeof totals_key, &it);
+	if (!rc)
+		rc = build_put(b, it.key, it.klen, it.val, it.vlen);
+	if (!rc)
+		rc = kv_seek(from, &table, 1, &it);
+	while (!rc && it.key[0] <= TAB_USERDIFF) {
+		enum history_table which = it.key[0] == TAB_HISTORY ? HISTORY_SERVED : HISTORY_UPSTREAM;
+
+		if (it.klen == 13 && be64(it.key + 1) >= t[which].oldest)
+			rc = build_append(b, it.key, it.klen, it.val, it.vlen);
+		if (!rc)
+			rc = kv_next(from, &it);
+	}
+	return rc == ZS_ENOENT ? 0 : rc;
+}
+
 /* --- trimming ------------------------------------------------------------------------------------------- */
 
 struct bounds {
