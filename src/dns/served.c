@@ -27,7 +27,7 @@ int served_type(const uint8_t *key, size_t klen, uint16_t *type)
 int served_key(const uint8_t *zone, const uint8_t *key, size_t klen, uint8_t owner[static NAME_MAX_WIRE],
 	       uint16_t *type)
 {
-	size_t zone_len = name_len(zone), len;
+	size_t zone_len, len;
 	int err = served_type(key, klen, type);
 
 	if (err != 0)
@@ -36,6 +36,7 @@ int served_key(const uint8_t *zone, const uint8_t *key, size_t klen, uint8_t own
 		return name_from_okey(key + 1, klen - 4, owner, &len);
 	if (key[1] == 0)
 		return name_from_okey(key + 2, klen - 2, owner, &len);
+	zone_len = name_len(zone);
 	if (zone_len > NAME_MAX_WIRE - 33)
 		return ZS_EFORMAT;
 	owner[0] = 32;

@@ -14,9 +14,9 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "base/text.h"
 #include "dns/diff.h"
 #include "dns/schema.h"
+#include "dns/served.h"
 
 #define OUT_FLAGS (F_QR | F_AA)
 
@@ -34,7 +34,7 @@ struct render {
 	uint16_t type;           /* of the set */
 	struct rrval v;
 	struct rr rr;
-	size_t okey_len;         /* of owner[] */
+	size_t okey_len;         /* of the key, without type, that owner[] is of; 0: none */
 	uint8_t okey[KEY_MAX];
 	uint8_t owner[NAME_MAX_WIRE];
 	struct rr soa;
@@ -209,10 +209,10 @@ int render_open(struct render *r)
 	return err;
 }
 
-/* Owner of the RRset at the iterator: as upstream wrote it, or from the key. */
-static int set_owner(struct render *r, const uint8_t *okey, size_t n)
+/* Owner of the RRset at the iterator: as upstream wrote it, or from the key if it is not the last one's. */
+static int set_owner(struct render *r, const struct kv_item *it)
 {
-	size_t len;
+	size_t n = it->key[0] == TAB_RECORDS ? it->klen - 2 : it->klen;
 	int err;
 
 	if (r->v.owner) {
@@ -220,53 +220,25 @@ static int set_owner(struct render *r, const uint8_t *okey, size_t n)
 		return 0;
 	}
 	r->rr.owner = r->owner;
-	if (n == r->okey_len && memcmp(okey, r->okey, n) == 0)
+	if (n == r->okey_len && memcmp(it->key, r->okey, n) == 0)
 		return 0;
-	r->okey_len = SIZE_MAX;
-	err = name_from_okey(okey, n, r->owner, &len);
+	r->okey_len = 0;
+	err = served_key(r->x.pub->zone, it->key, it->klen, r->owner, &r->type);
 	if (err != 0)
 		return err;
-	memcpy(r->okey, okey, n);
+	memcpy(r->okey, it->key, n);
 	r->okey_len = n;
-	return 0;
-}
-
-/* NSEC3: the hash in base32hex, lower case, below the apex (RFC 5155 3). */
-static int set_hashed_owner(struct render *r, const uint8_t *hash)
-{
-	size_t zone_len = name_len(r->x.pub->zone);
-
-	if (zone_len > NAME_MAX_WIRE - 33)
-		return ZS_EFORMAT;
-	r->okey_len = SIZE_MAX;
-	r->owner[0] = 32;
-	text_b32hex((char *)r->owner + 1, hash, NSEC3_HASH_LEN); /* its NUL is overwritten */
-	memcpy(r->owner + 33, r->x.pub->zone, zone_len);
-	r->rr.owner = r->owner;
 	return 0;
 }
 
 static int enter_set(struct render *r, const struct kv_item *it)
 {
-	const uint8_t *okey;
-	size_t n;
 	int err = rrval_open(&r->v, it->val, it->vlen);
 
-	if (err != 0)
-		return err;
-	if (r->phase == PHASE_RECORDS) {
-		err = key_record_split(it->key, it->klen, &okey, &n, &r->type);
-		if (err == 0)
-			err = set_owner(r, okey, n);
-	} else if (it->klen < 2) {
-		err = ZS_EFORMAT;
-	} else if (it->key[1] == 0) {
-		r->type = T_NSEC;
-		err = set_owner(r, it->key + 2, it->klen - 2);
-	} else {
-		r->type = T_NSEC3;
-		err = it->klen == 2 + NSEC3_HASH_LEN ? set_hashed_owner(r, it->key + 2) : ZS_EFORMAT;
-	}
+	if (err == 0)
+		err = served_type(it->key, it->klen, &r->type);
+	if (err == 0)
+		err = set_owner(r, it);
 	r->in_set = err == 0;
 	return err;
 }
@@ -286,31 +258,15 @@ static int next_set(struct render *r, bool start)
 	return r->phase == PHASE_DENIAL ? next_set(r, true) : 0;
 }
 
-/* The next record of the set in hand into rr: data without duplicates, then signatures. False at its end. */
+/* The next record of the set in hand into rr; the SOA itself frames the transfer. False at its end. */
 static bool set_record(struct render *r)
 {
-	struct rr_item item;
-	struct sig_item sig;
+	bool sig, more;
 
-	r->rr.class = CLASS_IN;
-	r->rr.ttl = r->v.ttl;
-	while (rrval_rr(&r->v, &item)) {
-		if (item.flags & RRI_DUP || (r->type == T_SOA && r->phase == PHASE_RECORDS))
-			continue;
-		r->rr.type = r->type;
-		/* `pass`: what one owner has of them are RRsets by type covered, not one */
-		if (r->type == T_RRSIG)
-			r->rr.ttl = item.ttl;
-		r->rr.rdata = item.data;
-		r->rr.rdlen = item.len;
-		return true;
-	}
-	if (!rrval_sig(&r->v, &sig))
-		return false;
-	r->rr.type = T_RRSIG;
-	r->rr.rdata = sig.data;
-	r->rr.rdlen = sig.len;
-	return true;
+	do {
+		more = served_next(&r->v, r->type, &r->rr, &sig);
+	} while (more && r->type == T_SOA && !sig);
+	return more;
 }
 
 /* Finds the next record of the transfer: have, or ended. */
