@@ -13,16 +13,18 @@ struct script {
 	/* what it sends over TCP, in this order */
 	const struct rr *rr;
 	size_t nrr;
+	bool empty; /* closes without a word */
 	enum pack pack;
 	const struct tsig_key *key; /* signs */
 	unsigned sign_every;        /* 1: each message; n: each n-th and the last; 0: none */
-	unsigned spoil;             /* the MAC of this message (from 1) is wrong */
+	unsigned spoil;             /* the MAC of this message (from 1) is wrong, or its last TTL */
 	unsigned wrong_id, tc, qr0; /* in this message (from 1) */
 	bool wrong_question, question_always, no_question;
 	unsigned rcode;
 	size_t cut;      /* octets, then the connection is closed; 0: none */
 	bool endless;    /* the second record again and again */
 	bool silent;     /* reads the query and says nothing */
+	bool stays;      /* does not close the connection when all is sent */
 	unsigned signed_off_last; /* the last message is not signed */
 	/* UDP */
 	unsigned udp_ignore; /* so many datagrams */

@@ -140,6 +140,16 @@ static int transfer(struct loop *l, struct script *s, const struct tsig_key *key
 	return l->res.result;
 }
 
+/* From where no script runs. */
+static int transfer_from(struct loop *l, struct net_addr addr, const uint8_t *have)
+{
+	struct net_remote from = { .addr = addr };
+
+	xfrin_start(l->base, l->pool, l->home, &from, zone, have, SOA_LEN, &short_limits, &xops, l);
+	loop_run(l);
+	return l->res.result;
+}
+
 START_TEST(axfr_in_each_packing)
 {
 	struct script s = { .pack = PACKED };
@@ -301,7 +311,173 @@ START_TEST(ixfr_kinds)
 			 0); /* the primary went back: the caller sees the serial */
 	ck_assert_int_eq(l->res.kind, XFR_UPTODATE);
 	ck_assert_uint_eq(l->res.soa.serial, 200);
-	ck_assert_int_eq(transfer(l, &s, NULL, soa_old), ZS_ECLOSED); /* newer, and then nothing */
+	script_stop(&s);
+	loop_free(l);
+}
+END_TEST
+
+/* Three steps as a history of them and as one; soa_n[i] has the serial 197 + i. */
+static uint8_t soa_n[4][64];
+#define SOA_N(i) SOA_RR(soa_n[i])
+static const struct rr steps[] = {SOA_N(3), SOA_N(0), A_RR(ns, a1),  SOA_N(1), A_RR(ns, a2), SOA_N(1),
+				  A_RR(ns, a2), SOA_N(2), A_RR(www, a1), SOA_N(2), SOA_N(3),     SOA_N(3)};
+static const struct rr condensed[] = {SOA_N(3), SOA_N(0), A_RR(ns, a1), SOA_N(3), A_RR(www, a1), SOA_N(3)};
+/* what is no sequence of differences */
+static const struct rr astray[][12] = {
+	{ SOA_N(3), SOA_N(0), SOA_N(2), SOA_N(1), SOA_N(3), SOA_N(3) }, /* a gap */
+	{ SOA_N(3), SOA_N(1), SOA_N(3), SOA_N(3) },                      /* does not begin with ours */
+	{ SOA_N(3), SOA_N(0), SOA_N(0), SOA_N(0), SOA_N(3), SOA_N(3) },  /* does not lead on */
+	{ SOA_N(3), SOA_N(0), SOA_N(1), SOA_N(1), SOA_N(0), SOA_N(0), SOA_N(3), SOA_N(3) }, /* leads back */
+	{ SOA_N(3), SOA_N(0), SOA_N(3), SOA_N(2) },                      /* another SOA at the end */
+	{ SOA_N(3), SOA_N(0), SOA_N(3), SOA_N(3), SOA_N(3) },            /* one too many */
+	{ SOA_N(3), SOA_N(0), SOA_N(3), A_RR(ns, a1), SOA_N(3), A_RR(ns, a2) }, /* more behind the end */
+	{ SOA_N(3), SOA_N(0), SOA_N(3), A_RR(ns, a1), SOA_RR(soa_other) },
+	{ SOA_N(3), SOA_N(0), SOA_RR(soa_other), SOA_N(3) },             /* serial of ours, not our SOA */
+	{ SOA_N(3), A_RR(ns, a1), SOA_N(0), SOA_N(3) },                  /* as AXFR: torn */
+	{ SOA_N(3), A_RR(ns, a1), SOA_RR(soa_other) },
+};
+
+static void make_steps(void)
+{
+	for (uint32_t i = 0; i < 4; i++)
+		tz_soa(soa_n[i], 197 + i, 86400);
+	tz_soa(soa_other, 200, 4711); /* the newest serial, other contents */
+}
+
+START_TEST(ixfr_in_streams)
+{
+	struct tsig_key *key = test_key();
+	struct script s = { .pack = PACKED };
+	struct loop *l = loop_new();
+
+	make_steps();
+	SEND(s, steps);
+	script_start(&s);
+	for (unsigned i = 0; i < 16; i++) {
+		const struct tsig_key *k = i & 2 ? key : NULL;
+		bool many = i & 4;
+
+		s.pack = i & 1 ? ONE_EACH : PACKED;
+		s.key = k;
+		s.sign_every = k ? i & 8 ? 5 : 1 : 0; /* signed: each, or 4 messages without between */
+		if (many)
+			SEND(s, steps);
+		else
+			SEND(s, condensed);
+		ck_assert_int_eq(transfer(l, &s, k, soa_n[0]), 0);
+		ck_assert_int_eq(l->res.kind, XFR_IXFR);
+		ck_assert(!l->res.try_axfr);
+		ck_assert_uint_eq(l->res.soa.serial, 200);
+		ck_assert_uint_eq(l->res.messages, s.pack == PACKED ? 1 : s.nrr);
+		ck_assert_uint_eq(l->got.n, s.nrr); /* in order, SOAs included */
+		ck_assert_str_eq(l->got.line[2], "ns.example. 1 300 1 c0000201");
+	}
+	/* a message without a signature is falsified: the next signature says so */
+	s.pack = ONE_EACH;
+	SEND(s, steps);
+	for (s.spoil = 1; s.spoil <= s.nrr; s.spoil++)
+		ck_assert_int_ne(transfer(l, &s, key, soa_n[0]), 0);
+	s.spoil = 3;
+	ck_assert_int_eq(transfer(l, &s, key, soa_n[0]), ZS_EAUTH);
+	ck_assert(!l->res.try_axfr);
+	s.spoil = 0;
+	s.signed_off_last = 1;
+	ck_assert_int_eq(transfer(l, &s, key, soa_n[0]), ZS_EAUTH);
+	script_stop(&s);
+	loop_free(l);
+	tsig_key_free(key);
+}
+END_TEST
+
+START_TEST(ixfr_astray)
+{
+	struct script s = { .pack = PACKED };
+	struct loop *l = loop_new();
+
+	make_steps();
+	script_start(&s);
+	for (unsigned i = 0; i < 2 * sizeof(astray) / sizeof(astray[0]); i++) {
+		bool behind_end = i / 2 == 5 || i / 2 == 6;
+
+		s.rr = astray[i / 2];
+		for (s.nrr = 0; s.rr[s.nrr].owner; s.nrr++)
+			;
+		s.pack = i & 1 ? ONE_EACH : PACKED;
+		if (behind_end && s.pack == ONE_EACH)
+			continue; /* who closes at the end does not see it */
+		ck_assert_int_eq(transfer(l, &s, NULL, soa_n[0]), ZS_EFORMAT);
+		ck_assert_int_eq(l->res.kind, XFR_NONE);
+		ck_assert(l->res.try_axfr);
+	}
+	script_stop(&s);
+	loop_free(l);
+}
+END_TEST
+
+/* Why AXFR from the same primary is worth a try, and why not. */
+START_TEST(ixfr_that_is_refused)
+{
+	const unsigned rcode[] = { RC_FORMERR, RC_NOTIMP, RC_REFUSED, RC_SERVFAIL };
+	struct tsig_key *key = test_key();
+	struct script s = { .pack = PACKED };
+	struct loop *l = loop_new();
+
+	make_steps();
+	script_start(&s);
+	for (unsigned i = 0; i < 16; i++) {
+		const struct tsig_key *k = i & 8 ? key : NULL;
+
+		s.rcode = rcode[i % 4];
+		s.no_question = i & 4; /* FORMERR may come without it */
+		s.key = k;
+		s.sign_every = k ? i & 1 : 0; /* errors come unsigned, too */
+		ck_assert_int_eq(transfer(l, &s, k, soa_n[0]), ZS_EPEER);
+		ck_assert_uint_eq(l->res.rcode, s.rcode);
+		ck_assert(l->res.try_axfr);
+		ck_assert_int_eq(transfer(l, &s, k, NULL), ZS_EPEER); /* AXFR itself: no */
+		ck_assert(!l->res.try_axfr);
+	}
+	s = (struct script){ .pack = PACKED, .empty = true, .addr = s.addr, .run = s.run };
+	ck_assert_int_eq(transfer(l, &s, NULL, soa_n[0]), ZS_ECLOSED);
+	ck_assert(l->res.try_axfr);
+	s.empty = false;
+	SEND(s, steps);
+	s.cut = 100; /* torn: the primary or the way to it is ill */
+	for (unsigned i = 0; i < 2; i++) {
+		s.pack = i ? ONE_EACH : PACKED;
+		ck_assert_int_eq(transfer(l, &s, NULL, soa_n[0]), ZS_ECLOSED);
+		ck_assert(!l->res.try_axfr);
+	}
+	script_stop(&s);
+	ck_assert_int_eq(transfer_from(l, s.addr, soa_n[0]), ZS_ECLOSED); /* nobody there */
+	ck_assert(!l->res.try_axfr);
+	loop_free(l);
+	tsig_key_free(key);
+}
+END_TEST
+
+START_TEST(one_soa)
+{
+	struct script s = { .pack = PACKED };
+	struct loop *l = loop_new();
+
+	make_steps();
+	SEND(s, single);
+	make_zone();
+	script_start(&s);
+	for (int i = 0; i < 2; i++) {
+		s.stays = i;
+		ck_assert_int_eq(transfer(l, &s, NULL, soa_new), 0); /* no waiting */
+		ck_assert_int_eq(l->res.kind, XFR_UPTODATE);
+		ck_assert_int_eq(transfer(l, &s, NULL, soa_old), ZS_EPEER); /* newer, and then nothing */
+		ck_assert_int_eq(l->res.kind, XFR_LONE_SOA);
+		ck_assert_uint_eq(l->res.soa.serial, 200);
+		ck_assert(l->res.try_axfr);
+		/* an AXFR that breaks there is torn, whatever its second half would have been */
+		ck_assert_int_eq(transfer(l, &s, NULL, NULL), i ? ZS_ETIMEOUT : ZS_ECLOSED);
+		ck_assert_int_eq(l->res.kind, XFR_NONE);
+		ck_assert(!l->res.try_axfr);
+	}
 	script_stop(&s);
 	loop_free(l);
 }
@@ -598,7 +774,8 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		axfr_in_each_packing, torn_at_each_octet, falsified_streams, tsig_streams,
-		ixfr_kinds, limits_and_silence, cancel_in_the_middle, from_our_own_server,
+		ixfr_kinds, ixfr_in_streams, ixfr_astray, ixfr_that_is_refused, one_soa,
+		limits_and_silence, cancel_in_the_middle, from_our_own_server,
 		questions, question_answered_by_strangers, notify_out, access_lists,
 		address_text,
 	};

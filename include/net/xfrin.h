@@ -8,13 +8,19 @@
 #ifndef ZONESEAL_NET_XFRIN_H
 #define ZONESEAL_NET_XFRIN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/pool.h"
 #include "dns/rr.h"
 #include "net/query.h"
 
-enum xfr_kind { XFR_NONE, XFR_AXFR, XFR_IXFR, XFR_UPTODATE };
+/*
+ * What came. XFR_UPTODATE: one SOA that is not newer than ours; it may be older, which the caller sees in
+ * `soa`. XFR_LONE_SOA goes with ZS_EPEER: a newer SOA in answer to IXFR, and then nothing, which says "ask
+ * for it all" (RFC 1995 2, meant for UDP).
+ */
+enum xfr_kind { XFR_NONE, XFR_AXFR, XFR_IXFR, XFR_UPTODATE, XFR_LONE_SOA };
 struct xfrin_limits {
 	int64_t connect_s, idle_s, total_s; /* 0: defaults of 10 s, 60 s, none */
 	uint64_t max_octets;                /* of messages; 0: no bound */
@@ -24,7 +30,10 @@ struct xfrin_result {
 	 * ZS_EAUTH, ZS_ETIMEOUT, ZS_ELIMIT, ZS_ECANCEL; or what on_rr returned */
 	int result;
 	unsigned rcode;
-	enum xfr_kind kind;
+	enum xfr_kind kind; /* XFR_NONE after a failure, but for XFR_LONE_SOA */
+	/* IXFR failed in a way that says nothing against AXFR from the same primary: it was refused with some
+	 * rcode, closed before anything came, malformed, or a lone SOA */
+	bool try_axfr;
 	struct soa soa; /* the opening SOA, when one came */
 	uint64_t records, messages, octets;
 	int64_t us;

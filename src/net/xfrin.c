@@ -28,6 +28,7 @@
 #define READS_AT_ONCE 8
 #define CONNECT_S 10
 #define IDLE_S 60
+#define LONE_SOA_S 5 /* until we believe that nothing follows an SOA */
 
 /* Whole messages, each behind its length. */
 struct run {
@@ -165,6 +166,40 @@ static void xfrin_free(struct xfrin *x)
 	free(x);
 }
 
+static bool is_axfr_worth_a_try(const struct xfrin *x, const struct xfrin_result *res)
+{
+	if (x->p.qtype != T_IXFR)
+		return false;
+	return res->result == ZS_EPEER || res->result == ZS_EFORMAT ||
+	       (res->result == ZS_ECLOSED && x->connected && res->messages == 0 && x->have == 0);
+}
+
+/* A lone SOA, and not the first message of a stream that was torn. */
+static bool is_lone_soa(const struct xfrin *x)
+{
+	return xfrp_is_lone_soa(&x->p) && x->have == 0 && (x->why == ZS_ECLOSED || x->why == ZS_ETIMEOUT);
+}
+
+static void judge(struct xfrin *x, struct xfrin_result *res)
+{
+	bool ended = xfrp_ended(&x->p);
+
+	if (x->parse_err != 0) {
+		res->result = x->parse_err;
+	} else if (!ended && is_lone_soa(x)) {
+		res->result = ZS_EPEER;
+		snprintf(res->text, sizeof(res->text), "one newer SOA in answer to IXFR, and nothing more");
+		res->kind = XFR_LONE_SOA;
+	} else if (!ended) {
+		res->result = x->why;
+		snprintf(res->text, sizeof(res->text), "%s", x->why_text);
+	}
+	if (res->result != 0 && res->kind != XFR_LONE_SOA)
+		res->kind = XFR_NONE;
+	res->try_axfr = is_axfr_worth_a_try(x, res);
+	res->us = net_mono_us() - x->start_us;
+}
+
 static void on_fin(evutil_socket_t fd, short what, void *arg)
 {
 	struct xfrin *x = arg;
@@ -172,15 +207,7 @@ static void on_fin(evutil_socket_t fd, short what, void *arg)
 	struct xfrin_ops ops = x->ops;
 	void *ctx = x->ctx;
 
-	if (x->parse_err != 0) {
-		res.result = x->parse_err;
-	} else if (!xfrp_ended(&x->p)) {
-		res.result = x->why;
-		snprintf(res.text, sizeof(res.text), "%s", x->why_text);
-	}
-	if (res.result != 0)
-		res.kind = XFR_NONE;
-	res.us = net_mono_us() - x->start_us;
+	judge(x, &res);
 	xfrin_free(x);
 	ops.done(ctx, &res);
 }
@@ -244,6 +271,8 @@ static void on_home(void *arg)
 	}
 	proceed(x);
 	resume(x);
+	if (!x->ending && x->reading && !x->job && x->have == 0 && xfrp_is_lone_soa(&x->p))
+		arm(x->idle, x->lim.idle_s < LONE_SOA_S ? x->lim.idle_s : LONE_SOA_S);
 }
 
 /* Whole messages at the start of buf become a run. False: out of memory. */

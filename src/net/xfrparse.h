@@ -43,5 +43,10 @@ static inline bool xfrp_ended(const struct xfrp *p)
 {
 	return p->state == XFRP_END;
 }
+/* True when all that came is one SOA, newer than ours: the stream may go on, or this was all. */
+static inline bool xfrp_is_lone_soa(const struct xfrp *p)
+{
+	return p->state == XFRP_SECOND && p->res.messages == 1;
+}
 
 #endif
