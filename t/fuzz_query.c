@@ -47,6 +47,30 @@ static wall_t op_now(void *ctx)
 
 static const struct server_ops ops = {.find = op_find, .below_zone = op_below, .key = op_key, .now = op_now};
 
+/* Differences in memory: one fits each datagram, both fit those of clients with EDNS. */
+static void give_steps(struct pub *p)
+{
+	static uint8_t soa[3][64], a[2][4];
+	static struct rr rr[2][16];
+	static struct pub_step step[2];
+	uint16_t len = 0;
+
+	for (uint32_t i = 0; i < 3; i++)
+		len = (uint16_t)tz_soa(soa[i], p->serial - 2 + i, 1);
+	for (uint32_t i = 0; i < 2; i++) {
+		for (unsigned k = 0; k < 16; k++)
+			rr[i][k] = (struct rr){ .owner = p->zone, .type = T_A, .class = CLASS_IN,
+						.rdata = a[i], .rdlen = 4 };
+		for (uint32_t k = 0; k < 2; k++)
+			rr[i][8 * k] = (struct rr){ .owner = p->zone, .type = T_SOA, .class = CLASS_IN,
+						    .rdata = soa[i + k], .rdlen = len };
+		step[i] = (struct pub_step){ .from = p->serial - 2 + i, .to = p->serial - 1 + i,
+					     .rr = rr[i], .nremoved = 8, .nadded = 8 };
+	}
+	p->step = step;
+	p->nstep = 2;
+}
+
 static struct state *setup(void)
 {
 	static const uint8_t secret[] = "0123456789abcdef";
@@ -55,6 +79,7 @@ static struct state *setup(void)
 	if (!s)
 		abort();
 	s->tz = tz_new("example.", 2, 100, 0);
+	give_steps(s->tz->pub);
 	if (tsig_key_new("k.", "hmac-sha256", secret, 16, &s->key) != 0)
 		abort();
 	s->all = (struct acl_entry){ .name = "all", .any_addr = true };
