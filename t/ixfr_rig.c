@@ -96,11 +96,13 @@ static void put_kept(struct kv *kv)
 	struct model m = { 0 };
 	uint8_t key[KEY_MAX], okey[OKEY_MAX];
 	size_t klen = key_record(key, okey, name_okey(zone, okey), T_CDS);
-	struct rr_item it = { .ttl = 60, .len = 5, .data = (const uint8_t *)"\0\1\15\2d" };
-	struct rrset set = { .owner = zone, .type = T_CDS, .ttl = 60, .flags = RRV_OURS, .nrr = 1,
-			     .rr = &it };
+	struct rr_item it[2] = { { .ttl = 60, .len = 5, .data = (const uint8_t *)"\0\1\15\2d" } };
+	struct rrset set = { .owner = zone, .type = T_CDS, .ttl = 60, .flags = RRV_OURS | RRV_DUP, .nrr = 2,
+			     .rr = it };
 	struct wr w = wr_growing(4096);
 
+	it[1] = it[0];
+	it[1].flags = RRI_DUP;
 	model_push(&m, SOA(77));
 	model_put(&m, kv, 1);
 	model_free(&m);

@@ -55,8 +55,10 @@ size_t ixfr_steps(const struct ixfr *x);
 
 /*
  * Applies a complete difference to the RECORDS of `after`, step by step, deletions before additions. Both
- * sides pass the filter of `in` (its zone, mode and keep_zonemd count; its limits are for what is new, in
- * net); counts of what is dropped or stripped are those of additions, findings those of records that stay.
+ * sides pass the filter of `in` (its zone, mode and keep_zonemd); counts of what is dropped or stripped are
+ * those of additions, findings those of records that stay. records and bytes go up by what is new in net, and
+ * what is deleted is not taken off: set them to the zone's for limits of the whole. Whole RRsets and owners
+ * are not judged here (intake_rrset(), intake_owner()).
  * RRsets marked RRV_OURS and the SOA are left alone. Nothing is written before all of it has been found to
  * fit. Can be called again, over another base.
  * 0; ZS_EFORMAT, ZS_ELIMIT; ZS_EHELD: an RRset of over 65,535 records, a finding in `in`; what the handle

@@ -112,7 +112,7 @@ static int load_set(struct applying *a, const struct rr *rr)
 		err = rrval_open(&v, got.val, got.vlen);
 	if (err != 0)
 		return err;
-	if (v.flags & RRV_DUP)
+	if (v.flags & RRV_DUP && !(v.flags & RRV_OURS))
 		return misfit(a, IXFR_DUPLICATES, rr, "has duplicates and is touched");
 	a->flags = v.flags;
 	if (v.owner != NULL)
