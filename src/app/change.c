@@ -168,15 +168,16 @@ static int judge_apex(struct preparing *p)
 static int judge(struct preparing *p)
 {
 	struct version_job *j = p->j;
-	uint64_t was = j->old.records;
+	uint64_t was = j->old.records, now = was + p->sums.records_added - p->sums.records_deleted;
 	char figures[96];
 	size_t n;
 
 	if (j->input) /* judged by the survey */
 		return 0;
+	if (now > p->in->max_records)
+		intake_hold(p->in, IR_RECORDS_LIMIT, j->zone->wire);
 	guard_content(p->in, &(struct guard_figures){ .zone = j->zone->wire,
-						      .records = was + p->sums.records_added -
-								 p->sums.records_deleted,
+						      .records = now,
 						      .old_records = was,
 						      .old_cuts = j->old.cuts,
 						      .churn = p->spliced.cuts_came + p->spliced.cuts_gone,

@@ -449,7 +449,7 @@ static void xfr_failed(struct zone *z, const struct xfrin_result *r, const struc
 				       : zs_strerror(r->result);
 
 	atomic_fetch_add(&z->count.xfr_in_failed, 1);
-	atomic_fetch_add(&z->e->count.xfr[0][0][1], 1);
+	atomic_fetch_add(&z->e->count.xfr[0][z->transfer->ixfr != NULL][1], 1);
 	if (in->discard == IR_RECORDS_LIMIT || in->discard == IR_BYTES_LIMIT || r->result == ZS_ELIMIT) {
 		over_limit(z, why);
 		return;
@@ -487,6 +487,12 @@ static bool ixfr_taken(struct transfer *t, const struct xfrin_result *r)
 	       on_first_soa(t, &soa) == 0;
 }
 
+/* It was no difference, or none that can be used, and that is not the line's doing. */
+static bool may_be_whole(const struct transfer *t, const struct xfrin_result *r)
+{
+	return t->ixfr && (!r->result || r->try_axfr || ixfr_fault(t->ixfr) != IXFR_OK);
+}
+
 /* The same primary is asked for the whole zone, once; whether it is reachable shows there. */
 static void ixfr_refused(struct zone *z, const struct xfrin_result *r)
 {
@@ -519,15 +525,9 @@ static void on_done(void *ctx, const struct xfrin_result *r)
 		transfer_free(t);
 		z->transfer = NULL;
 		zone_event(z, EV_SAME);
-		zone_job_end(z);
-		return;
-	}
-	if (t->ixfr && !ixfr_taken(t, r)) {
+	} else if (may_be_whole(t, r) && !ixfr_taken(t, r)) {
 		ixfr_refused(z, r);
-		zone_job_end(z);
-		return;
-	}
-	if (r->result || t->intake.discard || !t->have_soa) {
+	} else if (r->result || t->intake.discard || !t->have_soa) {
 		xfr_failed(z, r, &t->intake);
 	} else if (!is_newer(z, t->soa_fields.serial)) {
 		xfr_stale(z, t->soa_fields.serial);
@@ -537,7 +537,8 @@ static void on_done(void *ctx, const struct xfrin_result *r)
 		z->want_axfr = false;
 		log_msg(LL_INFO, "xfr-in", z->name,
 			"event=received type=%s from=%s serial=%u records=%llu octets=%llu ms=%lld",
-			t->ixfr ? "ixfr" : "axfr", t->from, t->soa_fields.serial, (unsigned long long)r->records, (unsigned long long)r->octets,
+			t->ixfr ? "ixfr" : "axfr", t->from, t->soa_fields.serial,
+			(unsigned long long)r->records, (unsigned long long)r->octets,
 			(long long)(r->us / 1000));
 		zone_event(z, EV_RECEIVED);
 	}
