@@ -476,7 +476,7 @@ static void describe_veto(struct version_job *j, char *text, size_t cap)
 	gating_describe(j->gate, text, cap);
 	/* a neighbour of the change: what the version writes itself was read back before */
 	if (gate_count(j->gate, GATE_STORED))
-		zone_damaged(j->zone, ZS_ECRC, "a new version");
+		zone_damaged(j->zone, ZS_ECRC, j->kind == VERSION_CHANGE ? "a change" : "a refresh");
 }
 
 static bool is_veto(const struct version_job *j)
@@ -485,10 +485,10 @@ static bool is_veto(const struct version_job *j)
 }
 
 /* This generation takes no commit any more, or must not be read any more: the next one is built. */
-static void writing_failed(struct version_job *j, const char *what)
+static void writing_failed(struct version_job *j, const char *who, const char *what)
 {
 	if (j->damaged) {
-		zone_damaged(j->zone, j->err, what);
+		zone_damaged(j->zone, j->err, who);
 		return;
 	}
 	zone_work_failed(j->zone, what, j->err);
@@ -520,7 +520,7 @@ static void change_failed(struct version_job *j)
 		z->want_axfr = true;
 		version_end(j, true, EV_REDO);
 	} else {
-		writing_failed(j, "a change cannot be written");
+		writing_failed(j, "a change", "a change cannot be written");
 		z->local_trouble = true;
 		version_end(j, false, EV_FAILED);
 	}
@@ -536,7 +536,7 @@ static void routine_failed(struct version_job *j)
 		zone_alarm_set(z, ALARM_VETO, "refresh vetoed by the gate, the last good version stays: %s",
 			       text);
 	} else {
-		writing_failed(j, "signatures cannot be refreshed");
+		writing_failed(j, "a refresh", "signatures cannot be refreshed");
 		if (j->err == ZS_EIO)
 			upstream_schedule(z, 0);
 	}
