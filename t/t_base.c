@@ -17,9 +17,9 @@
 
 START_TEST(test_err_texts)
 {
-	for (int e = 0; e >= -30; e--)
+	for (int e = 0; e >= -31; e--)
 		ck_assert_str_ne(zs_strerror(e), "unknown error");
-	ck_assert_str_eq(zs_strerror(-31), "unknown error");
+	ck_assert_str_eq(zs_strerror(-32), "unknown error");
 	ck_assert_str_eq(zs_strerror(1), "unknown error");
 	ck_assert_str_eq(zs_strerror(ZS_ECRC), "checksum mismatch: stored data is damaged");
 	ck_assert_int_eq(zs_from_errno(ENOSPC), ZS_ENOSPC);

@@ -696,36 +696,6 @@ START_TEST(transfers_wait_their_turn)
 }
 END_TEST
 
-/* A slow peer does not hold the snapshot of an old version for ever. */
-START_TEST(an_old_snapshot_is_given_up)
-{
-	const struct server_limits lim = { 4, 50, 50, .tcp_idle_s = 30, .snapshot_age_s = -1 };
-	struct tzone *z = tz_new("example.", 60000, 100, 0);
-	struct rig *r = rig_new(z, &lim);
-	struct bag got = { 0 };
-	unsigned messages;
-	struct tsig *t;
-	struct tq q;
-	int fd = start_axfr(r, NULL, &t, &q);
-
-	/* the published version may take as long as it takes */
-	ck_assert(t_read_axfr(fd, q.id, z->name, NULL, &got, &messages));
-	bag_free(&got);
-	close(fd);
-	fd = start_axfr(r, NULL, &t, &q);
-	ck_assert_uint_gt(t_recv_tcp(fd, buf), 0); /* it runs, and stops for us */
-	rig_call(r, rig_publish_another, r);
-	while (t_recv_tcp(fd, buf) > 0)
-		;
-	ck_assert(rig_await(r, &r->transferred, 2));
-	ck_assert_int_eq(r->last_result, ZS_ESTALE);
-	close(fd);
-	rig_call(r, rig_unpublish_another, r);
-	rig_free(r);
-	tz_free(z);
-}
-END_TEST
-
 START_TEST(a_version_that_moved_is_servfail)
 {
 	struct tzone *z = tz_new("example.", 30, 100, 0);
@@ -792,7 +762,7 @@ int main(void)
 		refusals, access_and_state, malformed_queries, edns_versions_and_cookies,
 		edns_expire, tsig_queries, notify_in, axfr_is_the_zone, axfr_over_ipv6,
 		ixfr_answers, pipelined_queries, many_transfers_and_slow_readers,
-		transfers_wait_their_turn, an_old_snapshot_is_given_up, a_version_that_moved_is_servfail,
+		transfers_wait_their_turn, a_version_that_moved_is_servfail,
 		connection_limits, end_in_the_middle,
 	};
 

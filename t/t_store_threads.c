@@ -54,6 +54,7 @@ static void *reader(void *arg)
 	struct job *j = arg;
 	struct prng rnd = prng_seed(j->seed);
 	struct snap *held = NULL, *sn;
+	struct store_pins pins;
 
 	while (atomic_load(&j->sh->running)) {
 		struct store *s = j->sh->s[prng_upto(&rnd, ZONES - 1)];
@@ -64,6 +65,7 @@ static void *reader(void *arg)
 		}
 		atomic_fetch_add(&j->sh->bad, (unsigned)read_version(sn));
 		snap_pinned(sn);
+		store_pinned(s, 0, &pins);
 		store_bytes(s);
 		if (prng_upto(&rnd, 3) == 0) {
 			snap_unref(held);

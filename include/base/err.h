@@ -37,7 +37,8 @@
 	X(ESTALE, 27, "the base version has moved")                       \
 	X(ECRYPTO, 28, "cryptographic library failure")                   \
 	X(EPIN, 29, "the PIN latch is set: no login is tried")            \
-	X(ECLOSED, 30, "closed by the other side")
+	X(ECLOSED, 30, "closed by the other side")                        \
+	X(EGIVENUP, 31, "given up: its snapshot kept the file from being reused")
 
 enum zs_err {
 	ZS_OK = 0,

@@ -30,6 +30,7 @@ struct pub {
 	struct arena *mem;
 	const uint8_t *zone; /* wire, lower case */
 	uint32_t serial;
+	uint64_t version; /* rises with every version, as serials do not */
 	bool is_signed;
 	const struct rrset *set; /* apex RRsets with signatures; SOA is set[0] */
 	size_t nset;

@@ -45,7 +45,8 @@ struct server_ops {
 	void (*notify)(void *ctx, struct net_zone *z, const struct net_addr *from, const char *acl_name,
 		       bool has_serial, uint32_t serial_hint);
 	/* a transfer out over TCP ended; type: what was sent, T_AXFR also in answer to IXFR (what was asked
-	 * for when nothing was sent); result 0 or zs_err; secondary: acl entry name */
+	 * for when nothing was sent); result 0 or zs_err (ZS_EGIVENUP: too old or in the way);
+	 * secondary: acl entry name */
 	void (*transfer)(void *ctx, const uint8_t *zone, const char *secondary, const struct net_addr *to,
 			 uint16_t type, uint32_t serial, uint64_t octets, uint64_t records, int64_t us,
 			 int result);
@@ -82,6 +83,11 @@ int server_add_socket(struct server *s, int fd);
 /* Stops listening on that socket and closes it; connections that came through it go on. */
 void server_remove_socket(struct server *s, int fd);
 void server_set_limits(struct server *s, const struct server_limits *lim);
+/*
+ * Cuts the transfers of this zone that hold versions up to this one (pub.version), but for the published
+ * one. Their references are given back by workers soon after.
+ */
+void server_give_up(struct server *s, const uint8_t *zone, uint64_t version);
 const struct server_stats *server_stats(const struct server *s);
 /* Stops listening, cuts transfers, waits for the blocks in hand. NULL is legal. */
 void server_free(struct server *s);

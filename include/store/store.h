@@ -43,7 +43,8 @@ enum store_health { STORE_EMPTY, STORE_READY, STORE_DAMAGED /* set aside, must b
  * generation was renamed aside to <n>.mdb.damaged-<k>, store_aside_name()). ZS_EVERSION: a newer format,
  * untouched. Left-over generations of interrupted builds become donors (store_donor). */
 int store_open(struct store_dir *d, const uint8_t *zone, struct store **out, enum store_health *health);
-void store_close(struct store *s); /* all snapshots must have been given back; NULL is legal */
+/* NULL is legal. Views and builds must be gone; snapshots may be out, what is behind them goes with them. */
+void store_close(struct store *s);
 /* Path for the key-state text beside the generations ("<dir>/keystate"). */
 const char *store_keystate_path(const struct store *s);
 uint64_t store_version(struct store *s);          /* committed last; 0: none */
@@ -78,8 +79,20 @@ uint64_t snap_version(const struct snap *s);
  * try later.
  */
 int snap_kv(struct snap *s, struct kv **out);
-/* Octets that this snapshot keeps from being reused (estimate). Its age is its holder's to know. */
+/* Octets that this snapshot keeps from being reused: pages, or the file of a replaced generation. Its age
+ * is its holder's to know. */
 uint64_t snap_pinned(struct snap *s);
+struct store_pins {
+	uint64_t octets; /* that old snapshots keep from being reused, all together */
+	uint64_t past;   /* the newest version with a snapshot that pins more than the limit; 0: none */
+};
+/*
+ * What the snapshots that are out pin. Against the limit counts, for one of the live generation, what it pins
+ * of the file; for one of a replaced generation that file and those of the replaced ones after it, but for
+ * the last of them: two files while transfers of the old one end are what a build costs, however large the
+ * zone.
+ */
+int store_pinned(struct store *s, uint64_t limit, struct store_pins *out); /* ZS_ENOMEM */
 
 /* --- views: a snapshot and an overlay ------------------------------------------------------------------- */
 struct view;

@@ -69,7 +69,9 @@ static const struct conf_opt snapshot_opts[] = {
 	  .doc = "A transfer of a version that is no longer published is cut after this long: its "
 		 "snapshot keeps the file from being reused." },
 	{ "growth", CT_SIZE, FIELD(conf, snapshot_growth), .def = "1G", .min = 1 << 20, .max = INT64_MAX,
-	  .doc = "A snapshot that keeps the store from reusing more than this is given up." },
+	  .doc = "Transfers and exports of versions that keep more of the store than this from being "
+		 "reused are cut, but for the published one. Files of replaced versions count from the "
+		 "second on." },
 	{ 0 },
 };
 

@@ -327,7 +327,7 @@ static struct net_zone *server_find(void *ctx, const uint8_t *qname)
 {
 	struct zone *z = engine_zone(ctx, qname, name_len(qname));
 
-	return z ? &z->net : NULL;
+	return z && !z->closing ? &z->net : NULL;
 }
 
 static bool server_below(void *ctx, const uint8_t *qname)
@@ -377,9 +377,10 @@ static void server_transfer(void *ctx, const uint8_t *zone, const char *secondar
 {
 	struct engine *e = ctx;
 	struct zone *z = engine_zone(e, zone, name_len(zone));
+	unsigned how = !result ? 0 : result == ZS_EGIVENUP ? 2 : 1;
 	char text[NET_ADDR_TEXT];
 
-	atomic_fetch_add(&e->count.xfr[1][type == T_IXFR][result != 0], 1);
+	atomic_fetch_add(&e->count.xfr[1][type == T_IXFR][how], 1);
 	log_msg(result ? LL_WARN : LL_INFO, "xfr-out", z ? z->name : NULL,
 		"%s to %s (%s) %s: serial=%u records=%llu octets=%llu ms=%lld",
 		type == T_IXFR ? "IXFR" : "AXFR", net_addr_text(to, text), secondary,

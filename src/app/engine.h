@@ -58,7 +58,7 @@ struct parent_call {
 
 /* Counters that belong to no zone; loop writes, HTTP thread reads. */
 struct engine_counters {
-	atomic_ullong xfr[2][3][2];     /* [in, out][axfr, ixfr, uptodate][ok, failed] */
+	atomic_ullong xfr[2][3][3];     /* [in, out][axfr, ixfr, uptodate][ok, failed, given up] */
 	atomic_ullong xfr_damaged;      /* cut because a stored value was damaged */
 	atomic_ullong notify[2][2];     /* [in, out][ok, failed] */
 	atomic_ullong commits, commit_us;

@@ -48,14 +48,16 @@ static void transfers(const struct engine *e, struct mtext *m)
 {
 	const struct server_stats *s = e->server ? server_stats(e->server) : NULL;
 	static const char *const way[] = { "in", "out" }, *const type[] = { "axfr", "ixfr", "uptodate" },
-				 *const result[] = { "ok", "failed" };
+				 *const result[] = { "ok", "failed", "given-up" };
 	/* what needed no stream: UDP, and "you have it" */
 	const uint64_t at_once[3] = { 0, s ? s->ixfr_udp : 0, s ? s->ixfr_uptodate : 0 };
 
-	mtext_family(m, "zoneseal_xfr_total", M_COUNTER, "Zone transfers that ended.");
+	mtext_family(m, "zoneseal_xfr_total", M_COUNTER,
+		     "Zone transfers that ended; given up are those of old versions that kept the store from "
+		     "reusing its file too long or too much of it.");
 	for (int d = 0; d < 2; d++)
 		for (int t = 0; t < 3; t++)
-			for (int r = 0; r < 2; r++)
+			for (int r = 0; r < (d ? 3 : 2); r++)
 				mtext_u64(m,
 					  LABELS({ "direction", way[d] }, { "type", type[t] },
 						 { "result", result[r] }),

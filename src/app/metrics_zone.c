@@ -93,7 +93,7 @@ static void sizes(const struct engine *e, struct mtext *m)
 		if (z->net.pub)
 			mtext_u64(m, LABELS({ "zone", z->name }), z->net.pub->store_octets);
 	mtext_family(m, "zoneseal_zone_pinned_bytes", M_GAUGE,
-		     "Octets of the file that the published snapshot keeps from reuse (estimate).");
+		     "Octets of the store that snapshots of old versions keep from reuse.");
 	EACH(e, z)
 		if (z->net.pub)
 			mtext_u64(m, LABELS({ "zone", z->name }), z->pinned);

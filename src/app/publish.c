@@ -230,6 +230,7 @@ struct pub *publish_prepare(struct store *s, const uint8_t *zone, struct zmeta *
 		p->open = source_open;
 		p->open_diff = source_open_diff;
 		p->release = source_release;
+		p->version = snap_version(snap);
 		p->zone = arena_dup(p->mem, zone, name_len(zone));
 		*err = p->zone ? snap_kv(snap, &kv) : ZS_ENOMEM;
 	}
@@ -277,6 +278,7 @@ void publish_swap(struct zone *z, struct pub *pub, const struct zmeta *meta, int
 	z->earliest_expiry = earliest;
 	downstream_raise_floor(z, pub->serial, NULL);
 	version_schedule(z);
+	publish_sample(z);
 }
 
 void publish_count_commit(struct engine *e, int64_t us)
@@ -342,16 +344,37 @@ void publish_again(struct zone *z)
 	}
 }
 
-struct sample_job { struct zone *zone; struct pub *pub; uint64_t pinned; };
+/* --- what old snapshots pin ----------------------------------------------------------------------------- */
+
+struct sample_job { struct zone *zone; uint64_t limit; struct store_pins pins; int err; };
+
+/* Exports ask for z->given_up themselves. */
+static void give_up(struct zone *z, const struct sample_job *j)
+{
+	if (j->pins.past > z->given_up) {
+		z->given_up = j->pins.past;
+		log_msg(LL_WARN, "snapshot", z->name,
+			"event=given-up pinned=%llu limit=%llu: transfers of old versions are cut",
+			(unsigned long long)j->pins.octets, (unsigned long long)j->limit);
+	}
+	server_give_up(z->e->server, z->wire, j->pins.past);
+}
 
 static void sample_done(void *arg)
 {
 	struct sample_job *j = arg;
 	struct zone *z = j->zone;
+	bool again = z->sample_again;
 
-	z->pinned = j->pinned;
-	z->sampling = false;
+	z->sampling = z->sample_again = false;
+	if (!j->err) {
+		z->pinned = j->pins.octets;
+		if (j->pins.past)
+			give_up(z, j);
+	}
 	free(j);
+	if (again)
+		publish_sample(z);
 	zone_job_end(z);
 }
 
@@ -359,23 +382,27 @@ static void sample_run(void *arg)
 {
 	struct sample_job *j = arg;
 
-	j->pinned = snap_pinned(j->pub->source);
-	pub_unref(j->pub);
+	j->err = store_pinned(j->zone->store, j->limit, &j->pins);
 	mailbox_post(j->zone->e->home, sample_done, j);
 }
 
 void publish_sample(struct zone *z)
 {
-	struct sample_job *j = z->net.pub && !z->sampling ? calloc(1, sizeof(*j)) : NULL;
+	struct sample_job *j;
 
+	z->sample_again = z->sampling;
+	if (!z->net.pub || z->sampling || z->closing || z->state == ZONE_CLOSED)
+		return;
+	j = calloc(1, sizeof(*j));
 	if (!j)
 		return;
 	j->zone = z;
-	j->pub = pub_ref(z->net.pub);
+	j->limit = z->e->setup->conf->snapshot_growth;
 	z->sampling = true;
 	zone_job_begin(z);
 	if (pool_post(z->e->workers, POOL_LOW, sample_run, j) == 0)
 		return;
-	pub_unref(j->pub);
-	sample_done(j);
+	z->sampling = false;
+	free(j);
+	zone_job_end(z);
 }

@@ -238,6 +238,11 @@ static enum pump chunk_order(struct export *x)
 	return PUMP_END;
 }
 
+static bool is_in_the_way(const struct export *x)
+{
+	return x->pub != x->zone->net.pub && x->pub->version <= x->zone->given_up;
+}
+
 static enum pump export_pump(struct ctl *c, void *arg)
 {
 	struct export *x = arg;
@@ -261,10 +266,11 @@ static enum pump export_pump(struct ctl *c, void *arg)
 		ctl_end(c, CTL_DONE);
 		return PUMP_END;
 	}
-	if (mono_diff(clk_mono(), x->give_up) > 0 || x->zone->closing) {
+	if (mono_diff(clk_mono(), x->give_up) > 0 || x->zone->closing || is_in_the_way(x)) {
 		ctl_fail(c, "too-slow",
-			 "the snapshot behind an export is given up after `server: snapshot: age`",
-			 "the export ends here, incomplete: its snapshot became too old");
+			 "the snapshot behind an export is given up after `server: snapshot: age`, or when "
+			 "it keeps more than `growth` of the store from being reused",
+			 "the export ends here, incomplete: its snapshot was given up");
 		return PUMP_END;
 	}
 	return chunk_order(x);

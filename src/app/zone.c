@@ -434,6 +434,7 @@ void zone_close(struct zone *z)
 	log_msg(LL_NOTICE, "zone", z->name, "event=removed: files and keys are kept");
 	z->closing = true;
 	zone_event(z, EV_CLOSE);
+	server_give_up(z->e->server, z->wire, UINT64_MAX); /* the published one is nobody's any more */
 	z->gone = true;
 	z->e->zombies++;
 	zone_job_begin(z);

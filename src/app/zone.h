@@ -169,8 +169,8 @@ struct zone {
 	wall_t guard_since;
 	bool guard_alarmed;
 	bool publish_ordered;               /* zone release for the first-publication guard */
-	/* octets of the file that the published snapshot keeps from reuse */
-	bool sampling; uint64_t pinned;
+	/* what old snapshots pin, and up to which version they are given up for it */
+	bool sampling, sample_again; uint64_t pinned, given_up;
 	/* worker jobs under way: zone is not freed before they are back */
 	unsigned jobs;
 	bool closing, gone;                 /* removed from the config */
@@ -264,7 +264,7 @@ void publish_again(struct zone *z);  /* a committed version could not be read: t
 /* worker */
 struct pub *publish_prepare(struct store *s, const uint8_t *zone, struct zmeta *meta, int64_t *earliest,
 			    int *err);
-/* how much of the file old versions pin: for the metric */
+/* how much of the store old versions pin: gives up those that pin more than `snapshot: growth` */
 void publish_sample(struct zone *z);
 void publish_count_commit(struct engine *e, int64_t us);      /* any thread */
 /* Loop: swaps the pub in, schedules NOTIFY and timers. */

@@ -70,6 +70,13 @@ void render_close(struct render *r)
 	r->diff = NULL;
 }
 
+void render_drop(struct render *r)
+{
+	render_close(r);
+	pub_unref(r->x.pub);
+	r->x.pub = NULL;
+}
+
 void render_free(struct render *r)
 {
 	if (!r)

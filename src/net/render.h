@@ -30,8 +30,10 @@ int render_open(struct render *r);
 bool render_is_open(const struct render *r);
 /* Worker: the next block (free()). ZS_EFORMAT, ZS_ECRC, ... end the transfer. */
 int render_next(struct render *r, struct render_block **out);
-/* Gives snapshot and difference back; a worker's work, as it may touch the store. */
+/* Worker: gives snapshot and difference back; the version is still referenced. */
 void render_close(struct render *r);
+/* Worker: gives the version back too, after which render_request()->pub is NULL. */
+void render_drop(struct render *r);
 /* What the transfer was asked with. */
 struct xfr_request *render_request(struct render *r);
 void render_free(struct render *r); /* NULL is legal */

@@ -16,6 +16,8 @@
 #include "base/err.h"
 #include "server_impl.h"
 
+#define AGE_LOOK_S 2
+
 static void on_ready(evutil_socket_t fd, short what, void *arg)
 {
 	xfrout_collect(arg);
@@ -38,6 +40,12 @@ static void on_pause_over(evutil_socket_t fd, short what, void *arg)
 	event_add(l->ev, NULL);
 }
 
+/* A peer that takes nothing causes no event of its own. */
+static void on_age(evutil_socket_t fd, short what, void *arg)
+{
+	xfrout_give_up(arg, NULL, 0);
+}
+
 static bool server_setup(struct server *s)
 {
 	s->batch = udp_batch_new();
@@ -48,6 +56,9 @@ static bool server_setup(struct server *s)
 		return false;
 	s->ready_ev = event_new(s->base, s->ready_fd, EV_READ | EV_PERSIST, on_ready, s);
 	if (!s->ready_ev || event_add(s->ready_ev, NULL) != 0)
+		return false;
+	s->age_ev = event_new(s->base, -1, EV_PERSIST, on_age, s);
+	if (!s->age_ev || event_add(s->age_ev, &(struct timeval){ .tv_sec = AGE_LOOK_S }) != 0)
 		return false;
 	return cookies_init(&s->env.cookies, s->env.ops->now(s->env.ctx)) == 0;
 }
@@ -143,6 +154,11 @@ void server_set_limits(struct server *s, const struct server_limits *lim)
 	xfrout_start_waiting(s);
 }
 
+void server_give_up(struct server *s, const uint8_t *zone, uint64_t version)
+{
+	xfrout_give_up(s, zone, version);
+}
+
 const struct server_stats *server_stats(const struct server *s)
 {
 	return &s->stats;
@@ -172,6 +188,8 @@ void server_free(struct server *s)
 		xfrout_collect(s);
 	if (s->ready_ev)
 		event_free(s->ready_ev);
+	if (s->age_ev)
+		event_free(s->age_ev);
 	if (s->ready_fd >= 0)
 		close(s->ready_fd);
 	udp_batch_free(s->batch);

@@ -50,7 +50,7 @@ struct server {
 	/* transfers */
 	struct xfrout_list running, waiting;
 	unsigned nrunning, nwaiting, nxfr; /* nxfr: all that are not freed yet */
-	struct event *ready_ev;
+	struct event *ready_ev, *age_ev;
 	int ready_fd;              /* eventfd: something stands in ready */
 	pthread_mutex_t lock;
 	pthread_cond_t idle;
@@ -107,6 +107,10 @@ struct xfrout {
 	uint16_t type;               /* of what is sent; asked for, before */
 	int64_t start_us;
 	struct net_addr to;
+	uint8_t zone[NAME_MAX_WIRE]; /* these three of the version, which goes when all of it is made */
+	uint32_t serial;
+	uint64_t version;
+	bool in_the_way;             /* its version is to be given up */
 	/* lock: */
 	struct render_block *blocks, **blocks_end;
 	bool in_ready, job_ended;
@@ -124,5 +128,7 @@ void xfrout_collect(struct server *s);
 /* A block has left the buffer (or was dropped with it). */
 void xfrout_block_gone(struct render_block *b);
 void xfrout_start_waiting(struct server *s);
+/* Cuts what holds versions of this zone up to this one, and what is too old. zone NULL: the latter alone. */
+void xfrout_give_up(struct server *s, const uint8_t *zone, uint64_t version);
 
 #endif

@@ -5,7 +5,8 @@
  * and a fast one never waits for the loop. Blocks come over through lists under the server's lock and an
  * eventfd; every change of a transfer's state is made by the loop in xfrout_collect(), never inside a
  * callback of a buffer. Life: waiting -> running -> done or cut; freed when no job and no block is out. The
- * snapshot is given back by a worker, as soon as the last block is made.
+ * version is given back by a worker (the last reference may close files), as soon as the last block is made
+ * or the transfer was cut.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -89,16 +90,18 @@ static void render_job(void *arg)
 			go = hand_block(x, b);
 		}
 	}
-	if (last || err != 0 || !go)
+	if (last)
+		render_drop(x->r);
+	else if (err != 0 || !go)
 		render_close(x->r);
 	end_job(x, err);
 }
 
-static void close_job(void *arg)
+static void drop_job(void *arg)
 {
 	struct xfrout *x = arg;
 
-	render_close(x->r);
+	render_drop(x->r);
 	end_job(x, 0);
 }
 
@@ -130,7 +133,7 @@ static void release(struct xfrout *x)
 
 	if (x->job || x->ahead > 0)
 		return;
-	if (render_is_open(x->r) && !s->closing && post(x, close_job) == 0)
+	if (render_request(x->r)->pub && !s->closing && post(x, drop_job) == 0)
 		return;
 	pthread_mutex_lock(&s->lock);
 	if (x->in_ready)
@@ -174,9 +177,8 @@ static void detach(struct xfrout *x, int result)
 	x->cut = true;
 	pthread_mutex_unlock(&s->lock);
 	if (s->env.ops->transfer)
-		s->env.ops->transfer(s->env.ctx, rq->pub->zone, rq->secondary, &x->to, x->type,
-				     rq->pub->serial, x->octets, x->records, net_mono_us() - x->start_us,
-				     result);
+		s->env.ops->transfer(s->env.ctx, x->zone, rq->secondary, &x->to, x->type, x->serial,
+				     x->octets, x->records, net_mono_us() - x->start_us, result);
 }
 
 void xfrout_cut(struct xfrout *x, int err)
@@ -275,6 +277,7 @@ void xfrout_start_waiting(struct server *s)
 bool xfrout_start(struct tcp_conn *c, struct xfr_request *rq)
 {
 	struct server *s = c->s;
+	const struct pub *pub = rq->pub;
 	struct xfrout *x = calloc(1, sizeof(*x));
 
 	if (!x)
@@ -288,6 +291,9 @@ bool xfrout_start(struct tcp_conn *c, struct xfr_request *rq)
 	x->type = render_request(x->r)->qtype;
 	x->blocks_end = &x->blocks;
 	x->start_us = net_mono_us();
+	memcpy(x->zone, pub->zone, name_len(pub->zone));
+	x->serial = pub->serial;
+	x->version = pub->version;
 	LIST_INSERT_HEAD(&c->xfrs, x, of_conn);
 	c->nxfr++;
 	s->nxfr++;
@@ -352,25 +358,60 @@ static void deliver(struct xfrout *x, struct render_block *b)
 static bool is_given_up(const struct xfrout *x)
 {
 	const struct answer_env *env = &x->s->env;
-	const struct pub *pub = render_request(x->r)->pub;
 	int64_t age = x->s->lim.snapshot_age_s;
 	const struct net_zone *z;
 
-	if (!age || net_mono_us() - x->start_us < age * 1000000)
+	if (!x->in_the_way && (!age || net_mono_us() - x->start_us < age * 1000000))
 		return false;
-	z = env->ops->find(env->ctx, pub->zone);
-	return !z || z->pub != pub;
+	z = env->ops->find(env->ctx, x->zone);
+	return !z || z->pub != render_request(x->r)->pub;
+}
+
+/* The first that is to be given up and that no worker is at. */
+static struct xfrout *next_given_up(struct xfrout_list *list)
+{
+	struct xfrout *x;
+
+	TAILQ_FOREACH(x, list, link)
+		if (!x->job && !x->done && !x->conn->dead && is_given_up(x))
+			return x;
+	return NULL;
+}
+
+static void mark(struct xfrout_list *list, const uint8_t *zone, uint64_t version)
+{
+	struct xfrout *x;
+
+	TAILQ_FOREACH(x, list, link)
+		if (x->version <= version && name_eq(x->zone, zone))
+			x->in_the_way = true;
+}
+
+/* One that a worker is at comes here when that job ends. Cutting may free others of its connection. */
+void xfrout_give_up(struct server *s, const uint8_t *zone, uint64_t version)
+{
+	struct xfrout *x;
+
+	if (zone) {
+		mark(&s->running, zone, version);
+		mark(&s->waiting, zone, version);
+	}
+	while ((x = next_given_up(&s->running)) != NULL || (x = next_given_up(&s->waiting)) != NULL) {
+		struct tcp_conn *c = x->conn;
+
+		fail(x, ZS_EGIVENUP, "a newer version is published");
+		conn_settle(c);
+	}
 }
 
 /* The peer has nothing to do with it: said apart from how the transfer ends. */
 static void tell_unreadable(struct xfrout *x, int err)
 {
 	const struct answer_env *env = &x->s->env;
-	const struct pub *pub = render_request(x->r)->pub;
 
 	if (err == ZS_ECRC || err == ZS_EFORMAT || err == ZS_ETRUNC || err == ZS_EVERSION)
 		if (env->ops->unreadable)
-			env->ops->unreadable(env->ctx, pub->zone, pub->serial, err);
+			env->ops->unreadable(env->ctx, x->zone, x->serial, err);
 }
 
 /* What follows from the state that x is in now. */
@@ -389,7 +430,7 @@ static void proceed(struct xfrout *x, bool ended, int err)
 			xfrout_cut(x, 0);
 	} else if (!x->job && x->ahead < AHEAD - 1 && !event_pending(x->timer, EV_TIMEOUT, NULL)) {
 		if (is_given_up(x))
-			fail(x, ZS_ESTALE, "a newer version is published");
+			fail(x, ZS_EGIVENUP, "a newer version is published");
 		else
 			render_more(x);
 	}

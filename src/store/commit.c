@@ -91,7 +91,6 @@ static int commit_on_base(struct store *s, struct view *v, uint64_t *version)
 	}
 	pthread_mutex_lock(&s->lock);
 	s->newest = NULL;
-	s->written += view_pages(v) * GEN_PAGE;
 	*version = ++s->version;
 	pthread_mutex_unlock(&s->lock);
 	return 0;

@@ -94,7 +94,8 @@ struct store {
 	uint64_t named;       /* CURRENT may name this one: its replacement failed half-way; 0: sure */
 	uint64_t building;    /* number of the generation being built, 0: none */
 	uint64_t next_number;
-	uint64_t written;     /* octets estimated to be dirtied by commits since open: for snap_pinned() */
+	struct snap *snaps;   /* all that live, newest first */
+	bool closed;          /* freed with the last of snaps */
 };
 
 enum rec_state { REC_BUILDING = 1, REC_READY = 2 };
@@ -127,6 +128,9 @@ int snap_new(struct gen *g, struct snap **out);  /* takes store->lock; of whatev
 struct gen *snap_gen(const struct snap *sn);
 struct store *snap_store(const struct snap *sn);
 size_t snap_txnid(const struct snap *sn);
+struct snap *snap_next(const struct snap *sn);   /* in store->snaps; store->lock held */
+bool snap_is_out(const struct snap *sn);         /* the same; false: it is being freed */
+void snap_hold(struct snap *sn);                 /* the same: snap_ref() */
 void snap_top_up(struct snap *sn);               /* store->lock held: members for the time when it is old */
 
 /* view.c */
@@ -139,7 +143,9 @@ int commit_view(struct gen *g, struct view *v, uint64_t version); /* 0: no versi
 /* build.c */
 int build_from_view(struct store *s, struct view *v, uint64_t *version); /* first version of an empty store */
 
-/* store.c: "<n>.mdb" in a checked text */
+/* store.c */
+void store_free(struct store *s);
+/* "<n>.mdb" in a checked text */
 int store_read_number(const char *path, uint64_t *number);
 int store_write_number(const char *path, uint64_t number);
 int store_read_current(const struct store *s, uint64_t *number);

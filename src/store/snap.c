@@ -31,7 +31,7 @@ struct snap {
 	struct gen *gen;
 	size_t txnid;
 	uint64_t version;
-	uint64_t written; /* store->written when it was taken */
+	struct snap *next, **link; /* of store->snaps */
 	unsigned refs;    /* holders and borrowed members */
 	unsigned idle_count;
 	struct member *idle;
@@ -224,7 +224,7 @@ static int snap_open(struct gen *g, struct snap **out)
 		return rc;
 	}
 	*sn = (struct snap){ .store = g->store, .gen = g, .txnid = mdb_txn_id(m->txn), .refs = 1, .idle = m,
-			     .idle_count = 1, .written = g->store->written };
+			     .idle_count = 1 };
 	m->snap = sn;
 	if (g == g->store->live)
 		rc = rec_get_version(m->txn, g->dbi, &sn->version);
@@ -233,6 +233,11 @@ static int snap_open(struct gen *g, struct snap **out)
 		free(sn);
 		return rc;
 	}
+	sn->link = &g->store->snaps;
+	sn->next = *sn->link;
+	if (sn->next)
+		sn->next->link = &sn->next;
+	*sn->link = sn;
 	*out = sn;
 	return 0;
 }
@@ -289,26 +294,41 @@ struct snap *snap_ref(struct snap *sn)
 	return sn;
 }
 
-/* store->lock is held and given back here. */
-static void snap_put_locked(struct snap *sn)
+/* What is left of it was in nobody's way: the generation is given back before it leaves the list. */
+static void snap_free(struct snap *sn)
 {
 	struct store *s = sn->store;
-	struct gen *g = sn->gen;
-	bool last = --sn->refs == 0;
+	bool last;
 
-	if (last && s->newest == sn)
-		s->newest = NULL;
-	pthread_mutex_unlock(&s->lock);
-	if (!last)
-		return;
 	while (sn->idle) {
 		struct member *m = sn->idle;
 
 		sn->idle = m->next;
 		member_free(m);
 	}
+	gen_unuse(sn->gen);
+	pthread_mutex_lock(&s->lock);
+	*sn->link = sn->next;
+	if (sn->next)
+		sn->next->link = sn->link;
+	last = s->closed && !s->snaps;
+	pthread_mutex_unlock(&s->lock);
 	free(sn);
-	gen_unuse(g);
+	if (last)
+		store_free(s);
+}
+
+/* store->lock is held and given back here. */
+static void snap_put_locked(struct snap *sn)
+{
+	struct store *s = sn->store;
+	bool last = --sn->refs == 0;
+
+	if (last && s->newest == sn)
+		s->newest = NULL;
+	pthread_mutex_unlock(&s->lock);
+	if (last)
+		snap_free(sn);
 }
 
 void snap_unref(struct snap *sn)
@@ -354,21 +374,6 @@ int snap_kv(struct snap *sn, struct kv **out)
 	return rc;
 }
 
-/* What commits dirtied since; of a generation that is no longer live, all of it. */
-uint64_t snap_pinned(struct snap *sn)
-{
-	struct store *s = sn->store;
-	struct stat st;
-	uint64_t n;
-
-	pthread_mutex_lock(&s->lock);
-	n = s->written - sn->written;
-	if (sn->gen != s->live)
-		n = stat(sn->gen->path, &st) ? 0 : (uint64_t)st.st_size;
-	pthread_mutex_unlock(&s->lock);
-	return n;
-}
-
 struct gen *snap_gen(const struct snap *sn)
 {
 	return sn->gen;
@@ -382,4 +387,19 @@ struct store *snap_store(const struct snap *sn)
 size_t snap_txnid(const struct snap *sn)
 {
 	return sn->txnid;
+}
+
+struct snap *snap_next(const struct snap *sn)
+{
+	return sn->next;
+}
+
+bool snap_is_out(const struct snap *sn)
+{
+	return sn->refs > 0;
+}
+
+void snap_hold(struct snap *sn)
+{
+	sn->refs++;
 }

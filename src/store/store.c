@@ -193,8 +193,9 @@ static void dir_unlink(struct store_dir *d, struct store *s)
 	pthread_mutex_unlock(&d->lock);
 }
 
-static void store_free(struct store *s)
+void store_free(struct store *s)
 {
+	dir_unlink(s->dir, s);
 	free(s->path);
 	free(s->current);
 	free(s->mark);
@@ -270,13 +271,19 @@ int store_open(struct store_dir *d, const uint8_t *zone, struct store **out, enu
 
 void store_close(struct store *s)
 {
+	bool last;
+
 	if (!s)
 		return;
 	snap_unref(s->kept);
 	gen_drop(s->live, false);
 	gen_drop(s->donor, false);
-	dir_unlink(s->dir, s);
-	store_free(s);
+	pthread_mutex_lock(&s->lock);
+	s->closed = true;
+	last = !s->snaps;
+	pthread_mutex_unlock(&s->lock);
+	if (last)
+		store_free(s);
 }
 
 const char *store_keystate_path(const struct store *s)
