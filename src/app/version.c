@@ -501,6 +501,8 @@ static void change_failed(struct version_job *j)
 	struct zone *z = j->zone;
 	char text[400];
 
+	/* prepared, it seemed to fit: signatures and history make a change larger, the commit has the last word */
+	j->too_large |= j->err == ZS_ELIMIT;
 	if (j->too_large && j->input) {
 		build_go_on(j->input);
 		j->input = NULL;
