@@ -14,10 +14,11 @@ from chain import ZONE, Chain
 from harness import wait_for
 
 
-def large(serial):
-    """More than all buffers between two ends of a connection hold."""
-    fill = " ".join('"%s"' % ("x" * 250) for _ in range(4))
-    return zones.sample(ZONE, serial) + "".join("n%d.%s 300 IN TXT %s\n" % (i, ZONE, fill) for i in range(12000))
+def large(serial, changed=12000):
+    """More than all buffers between two ends of a connection hold; so many names of it differ from serial to serial."""
+    def fill(i):
+        return " ".join('"%s"' % (chr(97 + (serial if i < changed else 0)) * 250) for _ in range(4))
+    return zones.sample(ZONE, serial) + "".join("n%d.%s 300 IN TXT %s\n" % (i, ZONE, fill(i)) for i in range(12000))
 
 
 class Slow:
@@ -83,6 +84,24 @@ def test_a_transfer_in_the_way_of_the_store_is_cut_and_succeeds_on_retry(rig):
     line.published(4)
     wait_for(lambda: len(files(line)) == 1, "the old files to go")
     chain.same_data(line)
+
+
+def test_pages_in_the_way_of_the_store_come_back(rig):
+    """Changes within one file: what they replace is pinned by whoever still reads it."""
+    line = Chain(rig, text=large(1, 2000), policy="none", server={"tcp": {"idle": "60s"}, "snapshot": {"age": "1h", "growth": "1M"}}).start()
+    line.published(1)
+    slow = Slow(line)
+    for serial in (2, 3, 4):  # what the last version replaced is free for nobody yet, and does not count
+        line.primary.change(ZONE, large(serial, 2000))
+        line.published(serial)
+    assert len(files(line)) == 1
+    wait_for(lambda: given_up(line) == 1, "the slow one to be given up")
+    assert not slow.rest()
+    line.primary.change(ZONE, large(5, 2000))
+    line.published(5)
+    wait_for(lambda: line.seal.metric("zoneseal_zone_pinned_bytes", zone=ZONE) < 1 << 20, "the pages to come back")
+    again = Slow(line)
+    assert again.rest()
 
 
 def test_a_zone_may_go_while_it_is_transferred(rig):
