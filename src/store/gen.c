@@ -191,11 +191,11 @@ static int lock_file_room(const struct gen *g)
 	if (snprintf(path, sizeof(path), "%s-lock", g->path) >= (int)sizeof(path))
 		return ZS_ELIMIT;
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return zs_from_errno(errno);
-	rc = posix_fallocate(fd, 0, 2 * GEN_PAGE);
-	close(fd);
-	return rc ? zs_from_errno(rc) : 0;
+	rc = fd < 0 ? errno : posix_fallocate(fd, 0, 2 * GEN_PAGE);
+	if (fd >= 0)
+		close(fd);
+	/* EIO is no word about the generation itself, which ZS_EIO would have set aside */
+	return rc == EIO ? ZS_EAGAIN : rc ? zs_from_errno(rc) : 0;
 }
 
 static int env_open(struct gen *g)
