@@ -508,7 +508,7 @@ static int engine_open(struct engine *e)
 	}
 	if (err)
 		log_msg(LL_ERR, "store", NULL,
-			"event=alarm key register: %s: no keys are made until it is restored or removed",
+			"event=alarm key register: %s: no keys are made until it can be opened",
 			zs_strerror(err));
 	e->workers = pool_new(workers, "work");
 	e->render = pool_new(workers > 1 ? workers : 2, "render");
@@ -721,6 +721,7 @@ static void engine_free(struct engine *e)
 int engine_main(int fd)
 {
 	struct engine e = { .control_fd = -1,
+			    .reg_lock = PTHREAD_MUTEX_INITIALIZER,
 			    .started = clk_wall(),
 			    .bundle = wr_growing(2 * (size_t)CONF_FILE_MAX) };
 

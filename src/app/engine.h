@@ -7,6 +7,7 @@
 #ifndef ZONESEAL_SRC_APP_ENGINE_H
 #define ZONESEAL_SRC_APP_ENGINE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include "app/conf.h"
@@ -74,7 +75,8 @@ struct engine {
 	struct timers *timers;
 	struct setup *setup;
 	struct store_dir *dir;
-	struct keyreg *reg;
+	struct keyreg *reg;             /* NULL: not open; workers, under reg_lock */
+	pthread_mutex_t reg_lock;
 	struct server *server;
 	struct zone **zone;             /* sorted by wire name */
 	size_t nzone;

@@ -101,12 +101,25 @@ static int register_key(const struct zone *z, const struct zone_key *k)
 	return keyreg_put(z->e->reg, &en);
 }
 
+/*
+ * A register that could not be opened, or that failed, is opened (again) when it is needed next: full disks
+ * and bad writes pass, and after a failed meta write LMDB's environment is of no more use. A damaged one
+ * stays an error.
+ */
 static int register_all(struct keying_job *j)
 {
-	int err = j->zone->e->reg ? 0 : ZS_EIO;
+	struct engine *e = j->zone->e;
+	int err;
 
+	pthread_mutex_lock(&e->reg_lock);
+	err = e->reg ? 0 : keyreg_open(e->dir, &e->reg);
 	for (unsigned i = 0; !err && i < j->next.n; i++)
 		err = register_key(j->zone, &j->next.key[i]);
+	if (err && e->reg) {
+		keyreg_close(e->reg);
+		e->reg = NULL;
+	}
+	pthread_mutex_unlock(&e->reg_lock);
 	return err;
 }
 
