@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Interposed file calls (crashshim.h). The order inside one numbered call: count, die before or fail, do it,
- * record it, die after. A file gets its number when it is opened; descriptors of files outside the root are
- * left alone.
+ * Interposed calls (crashshim.h): each asks crashpage.c whether it is to die or fail, does its work and has
+ * it recorded. What a descriptor is, is known from its opening, and of sockets from the first use;
+ * descriptors of files outside the roots are left alone. Streams of stdio, which key-store modules use, are
+ * seen as a whole when they are flushed.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -13,42 +14,29 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "crashpage.h"
+
 #define FDS 4096
-#define INODES 4096
+
+enum fd_kind { FD_UNKNOWN, FD_OTHER, FD_FILE, FD_DIR, FD_FRAMES, FD_DGRAM, FD_STREAM };
 
 struct fdinfo {
-	uint32_t file; /* 0: not ours */
+	enum fd_kind kind;
+	uint32_t file; /* in a trace */
 	bool dsync;
-	bool dir;
 };
 
-static struct {
-	enum crash_mode mode;
-	char root[PATH_MAX];
-	size_t root_len;
-	long at;
-	int err;
-	int fd;
-	long count;
-	uint32_t files;
-	struct fdinfo fds[FDS];
-	struct { dev_t dev; ino_t ino; uint32_t file; } inodes[INODES];
-	unsigned ninodes;
-	pthread_mutex_t lock;
-	char *count_file;
-} sh = { .lock = PTHREAD_MUTEX_INITIALIZER };
+static struct fdinfo fds[FDS];
 
 #define REAL(ret, name, args) \
 	static ret (*real) args; \
@@ -57,13 +45,18 @@ static struct {
 
 /* --- which files ---------------------------------------------------------------------------------------- */
 
-/* Path below the root, or NULL. buf holds PATH_MAX. */
+static bool is_tracing(void)
+{
+	return crash_page()->mode == CRASH_TRACE;
+}
+
+/* Path below a root, or NULL. buf holds PATH_MAX. */
 static const char *below(int dirfd, const char *path, char *buf)
 {
 	char link[64];
 	ssize_t n = 0;
 
-	if (sh.mode == CRASH_OFF)
+	if (!crash_active())
 		return NULL;
 	if (path[0] != '/') {
 		if (dirfd == AT_FDCWD) {
@@ -81,104 +74,60 @@ static const char *below(int dirfd, const char *path, char *buf)
 	if ((size_t)n + strlen(path) >= PATH_MAX)
 		return NULL;
 	memcpy(buf + n, path, strlen(path) + 1);
-	if (strncmp(buf, sh.root, sh.root_len) != 0 || (buf[sh.root_len] != '/' && buf[sh.root_len]))
-		return NULL;
-	return buf[sh.root_len] ? buf + sh.root_len + 1 : "";
+	for (int i = 0; i < (is_tracing() ? 1 : CRASH_ROOTS); i++) {
+		const char *root = crash_page()->root[i];
+		size_t len = strlen(root);
+
+		if (len && strncmp(buf, root, len) == 0 && (buf[len] == '/' || !buf[len]))
+			return buf[len] ? buf + len + 1 : "";
+	}
+	return NULL;
 }
 
-static uint32_t file_number(const struct stat *st, bool created)
+/* What a descriptor is, for people. */
+static const char *fd_path(int fd, char buf[PATH_MAX])
 {
-	unsigned i;
+	char link[64];
+	ssize_t n;
 
-	for (i = 0; i < sh.ninodes; i++)
-		if (sh.inodes[i].dev == st->st_dev && sh.inodes[i].ino == st->st_ino)
-			break;
-	if (i == INODES)
-		abort();
-	if (i == sh.ninodes) {
-		sh.ninodes++;
-		created = true;
-	}
-	if (created) {
-		sh.inodes[i].dev = st->st_dev;
-		sh.inodes[i].ino = st->st_ino;
-		sh.inodes[i].file = ++sh.files;
-	}
-	return sh.inodes[i].file;
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	n = readlink(link, buf, PATH_MAX - 1);
+	buf[n < 0 ? 0 : n] = '\0';
+	return buf;
+}
+
+static enum fd_kind look_at(int fd)
+{
+	int domain = 0, type = 0;
+	socklen_t len = sizeof domain, len2 = sizeof type;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len2))
+		return FD_OTHER;
+	if (domain == AF_UNIX)
+		return FD_FRAMES;
+	return type == SOCK_DGRAM ? FD_DGRAM : FD_STREAM;
 }
 
 static struct fdinfo fd_of(int fd)
 {
-	struct fdinfo none = { 0, false, false };
+	struct fdinfo none = { FD_OTHER, 0, false };
 
-	return sh.mode == CRASH_OFF || fd < 0 || fd >= FDS ? none : sh.fds[fd];
+	if (!crash_active() || fd < 0 || fd >= FDS)
+		return none;
+	if (fds[fd].kind == FD_UNKNOWN)
+		fds[fd].kind = look_at(fd);
+	return fds[fd];
 }
 
-/* --- numbered calls ------------------------------------------------------------------------------------- */
-
-static void die(void)
+static bool is_ours(const struct fdinfo *f)
 {
-	kill(getpid(), SIGKILL);
-	for (;;)
-		pause();
+	return f->kind == FD_FILE || f->kind == FD_DIR;
 }
 
-/* True: the call is to fail, errno is set. *half: do half of it and die. */
-static bool enter(bool *half)
+static bool is_sent(const struct fdinfo *f)
 {
-	long n = __atomic_add_fetch(&sh.count, 1, __ATOMIC_RELAXED);
-
-	*half = false;
-	if (n != sh.at)
-		return false;
-	if (sh.mode == CRASH_BEFORE)
-		die();
-	*half = sh.mode == CRASH_HALF;
-	if (sh.mode != CRASH_FAIL)
-		return false;
-	errno = sh.err;
-	return true;
-}
-
-static void leave(void)
-{
-	if (sh.mode != CRASH_AFTER && sh.mode != CRASH_HALF)
-		return;
-	if (__atomic_load_n(&sh.count, __ATOMIC_RELAXED) == sh.at)
-		die();
-}
-
-static void put(const void *p, size_t len)
-{
-	REAL(ssize_t, write, (int, const void *, size_t));
-	const char *c = p;
-
-	while (len) {
-		ssize_t n = real(sh.fd, c, len);
-
-		if (n <= 0)
-			abort();
-		c += n;
-		len -= (size_t)n;
-	}
-}
-
-static void record(struct crash_rec r, const char *a, const char *b, const void *data)
-{
-	int saved = errno;
-
-	if (sh.mode != CRASH_TRACE)
-		return;
-	r.text1 = a ? (uint32_t)strlen(a) : 0;
-	r.text2 = b ? (uint32_t)strlen(b) : 0;
-	pthread_mutex_lock(&sh.lock);
-	put(&r, sizeof r);
-	put(a, r.text1);
-	put(b, r.text2);
-	if (r.op == OP_WRITE)
-		put(data, r.len);
-	pthread_mutex_unlock(&sh.lock);
-	errno = saved;
+	return f->kind >= FD_FRAMES && crash_page()->sends;
 }
 
 /* --- opening -------------------------------------------------------------------------------------------- */
@@ -189,16 +138,17 @@ static void opened(int fd, const char *rel, bool created, int flags)
 
 	if (fd < 0 || fd >= FDS)
 		return;
-	memset(&sh.fds[fd], 0, sizeof sh.fds[fd]);
-	if (!rel || fstat(fd, &st))
+	memset(&fds[fd], 0, sizeof fds[fd]);
+	if (!rel || fstat(fd, &st)) {
+		fds[fd].kind = FD_OTHER;
 		return;
-	pthread_mutex_lock(&sh.lock);
-	sh.fds[fd].dir = S_ISDIR(st.st_mode);
-	sh.fds[fd].file = file_number(&st, created);
-	sh.fds[fd].dsync = (flags & O_DSYNC) != 0;
-	pthread_mutex_unlock(&sh.lock);
+	}
+	fds[fd].kind = S_ISDIR(st.st_mode) ? FD_DIR : FD_FILE;
+	fds[fd].dsync = (flags & O_DSYNC) != 0;
+	if (is_tracing())
+		fds[fd].file = crash_file_number(st.st_dev, st.st_ino, created);
 	if (created)
-		record((struct crash_rec){ .op = OP_CREATE, .file = sh.fds[fd].file }, rel, NULL, NULL);
+		crash_record((struct crash_rec){ .op = OP_CREATE, .file = fds[fd].file }, rel, NULL, NULL);
 }
 
 static int do_open(int dirfd, const char *path, int flags, mode_t mode)
@@ -210,12 +160,14 @@ static int do_open(int dirfd, const char *path, int flags, mode_t mode)
 	bool creates = rel && (flags & O_CREAT) && fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) != 0, half;
 	int fd;
 
-	if (creates && enter(&half))
+	if (creates && crash_enter(CC_CREATE, rel, &half)) {
+		crash_leave();
 		return -1;
+	}
 	fd = real(dirfd, path, flags, mode);
 	opened(fd, rel, creates && fd >= 0, flags);
 	if (creates)
-		leave();
+		crash_leave();
 	return fd;
 }
 
@@ -247,15 +199,18 @@ int mkostemp(char *template, int flags)
 {
 	REAL(int, mkostemp, (char *, int));
 	char buf[PATH_MAX];
-	bool ours = below(AT_FDCWD, template, buf) != NULL, half;
+	const char *rel = below(AT_FDCWD, template, buf);
+	bool half;
 	int fd;
 
-	if (ours && enter(&half))
+	if (rel && crash_enter(CC_CREATE, rel, &half)) {
+		crash_leave();
 		return -1;
+	}
 	fd = real(template, flags);
-	opened(fd, ours ? below(AT_FDCWD, template, buf) : NULL, fd >= 0, flags);
-	if (ours)
-		leave();
+	opened(fd, rel ? below(AT_FDCWD, template, buf) : NULL, fd >= 0, flags);
+	if (rel)
+		crash_leave();
 	return fd;
 }
 
@@ -264,7 +219,7 @@ int close(int fd)
 	REAL(int, close, (int));
 
 	if (fd >= 0 && fd < FDS)
-		memset(&sh.fds[fd], 0, sizeof sh.fds[fd]);
+		memset(&fds[fd], 0, sizeof fds[fd]);
 	return real(fd);
 }
 
@@ -277,73 +232,120 @@ static ssize_t do_pwrite(int fd, const void *p, size_t len, off_t at)
 	return real(fd, p, len, at);
 }
 
-static ssize_t traced_write(int fd, const void *p, size_t len, off_t at)
+static ssize_t traced_write(int fd, const struct fdinfo *f, const void *p, size_t len, off_t at)
 {
-	struct fdinfo f = fd_of(fd);
-	struct crash_rec r = { .op = OP_WRITE, .file = f.file, .off = (uint64_t)at, .dsync = f.dsync };
+	struct crash_rec r = { .op = OP_WRITE, .file = f->file, .off = (uint64_t)at, .dsync = f->dsync };
+	char path[PATH_MAX];
+	ssize_t n = -1;
 	bool half;
-	ssize_t n;
 
-	if (!f.file)
-		return do_pwrite(fd, p, len, at);
-	if (enter(&half))
-		return -1;
-	n = do_pwrite(fd, p, half ? len / 2 : len, at);
-	if (n > 0) {
-		r.len = (uint64_t)n;
-		record(r, NULL, NULL, p);
+	if (!crash_enter(CC_WRITE, fd_path(fd, path), &half)) {
+		n = do_pwrite(fd, p, half ? len / 2 : len, at);
+		if (n > 0) {
+			r.len = (uint64_t)n;
+			crash_record(r, NULL, NULL, p);
+		}
 	}
-	leave();
+	crash_leave();
 	return n;
 }
 
 ssize_t pwrite(int fd, const void *p, size_t len, off_t at)
 {
-	return traced_write(fd, p, len, at);
+	struct fdinfo f = fd_of(fd);
+
+	return is_ours(&f) ? traced_write(fd, &f, p, len, at) : do_pwrite(fd, p, len, at);
+}
+
+/* Something that leaves the process: what it is stands in the trace, if the network sees it. */
+static void before_send(const struct fdinfo *f)
+{
+	bool half;
+
+	if (f->kind == FD_FRAMES)
+		crash_enter(CC_FRAME, "frame", &half);
+	else
+		crash_enter(CC_DNS, "network", &half);
+}
+
+static void after_send(const struct fdinfo *f, ssize_t n, const void *p)
+{
+	int saved = errno;
+
+	if (n > 0 && f->kind != FD_FRAMES)
+		crash_record((struct crash_rec){ .op = OP_SEND, .off = f->kind == FD_STREAM,
+						 .len = (uint64_t)n }, NULL, NULL, p);
+	crash_leave();
+	errno = saved;
 }
 
 ssize_t write(int fd, const void *p, size_t len)
 {
 	REAL(ssize_t, write, (int, const void *, size_t));
+	struct fdinfo f = fd_of(fd);
 	off_t at;
 	ssize_t n;
 
-	if (!fd_of(fd).file)
+	if (is_sent(&f)) {
+		before_send(&f);
+		n = real(fd, p, len);
+		after_send(&f, n, p);
+		return n;
+	}
+	if (!is_ours(&f))
 		return real(fd, p, len);
 	at = lseek(fd, 0, SEEK_CUR);
-	n = traced_write(fd, p, len, at);
+	n = traced_write(fd, &f, p, len, at);
 	if (n > 0)
 		lseek(fd, at + n, SEEK_SET);
 	return n;
 }
 
 /* One call to the program, one record a piece: a power cut may keep some of them. */
+static ssize_t file_writev(int fd, const struct fdinfo *f, const struct iovec *iov, int n)
+{
+	ssize_t done = 0;
+	char path[PATH_MAX];
+	bool half;
+	off_t at = lseek(fd, 0, SEEK_CUR);
+
+	if (crash_enter(CC_WRITE, fd_path(fd, path), &half)) {
+		crash_leave();
+		return -1;
+	}
+	for (int i = 0; i < (half ? (n + 1) / 2 : n); i++) {
+		struct crash_rec r = { .op = OP_WRITE, .file = f->file, .off = (uint64_t)(at + done) };
+		ssize_t w = do_pwrite(fd, iov[i].iov_base, iov[i].iov_len, at + done);
+
+		if (w != (ssize_t)iov[i].iov_len) {
+			done = -1;
+			break;
+		}
+		r.len = (uint64_t)w;
+		r.dsync = f->dsync;
+		crash_record(r, NULL, NULL, iov[i].iov_base);
+		done += w;
+	}
+	if (done >= 0)
+		lseek(fd, at + done, SEEK_SET);
+	crash_leave();
+	return done;
+}
+
 ssize_t writev(int fd, const struct iovec *iov, int n)
 {
 	REAL(ssize_t, writev, (int, const struct iovec *, int));
 	struct fdinfo f = fd_of(fd);
-	ssize_t done = 0;
-	off_t at;
-	bool half;
+	ssize_t done;
 
-	if (!f.file)
+	if (is_ours(&f))
+		return file_writev(fd, &f, iov, n);
+	if (!is_sent(&f))
 		return real(fd, iov, n);
-	if (enter(&half))
-		return -1;
-	at = lseek(fd, 0, SEEK_CUR);
-	for (int i = 0; i < (half ? (n + 1) / 2 : n); i++) {
-		struct crash_rec r = { .op = OP_WRITE, .file = f.file, .off = (uint64_t)(at + done) };
-		ssize_t w = do_pwrite(fd, iov[i].iov_base, iov[i].iov_len, at + done);
-
-		if (w != (ssize_t)iov[i].iov_len)
-			return -1;
-		r.len = (uint64_t)w;
-		r.dsync = f.dsync;
-		record(r, NULL, NULL, iov[i].iov_base);
-		done += w;
-	}
-	lseek(fd, at + done, SEEK_SET);
-	leave();
+	before_send(&f);
+	done = real(fd, iov, n);
+	/* the first piece is enough to say what it is */
+	after_send(&f, done > (ssize_t)iov[0].iov_len ? (ssize_t)iov[0].iov_len : done, iov[0].iov_base);
 	return done;
 }
 
@@ -351,43 +353,62 @@ int ftruncate(int fd, off_t size)
 {
 	REAL(int, ftruncate, (int, off_t));
 	struct fdinfo f = fd_of(fd);
+	char path[PATH_MAX];
+	bool half;
+	int rc = -1;
+
+	if (!is_ours(&f))
+		return real(fd, size);
+	if (!crash_enter(CC_TRUNC, fd_path(fd, path), &half))
+		rc = real(fd, size);
+	if (!rc)
+		crash_record((struct crash_rec){ .op = OP_TRUNC, .file = f.file, .off = (uint64_t)size },
+			     NULL, NULL, NULL);
+	crash_leave();
+	return rc;
+}
+
+int posix_fallocate(int fd, off_t at, off_t len)
+{
+	REAL(int, posix_fallocate, (int, off_t, off_t));
+	struct fdinfo f = fd_of(fd);
+	char path[PATH_MAX];
+	struct stat st;
 	bool half;
 	int rc;
 
-	if (!f.file)
-		return real(fd, size);
-	if (enter(&half))
-		return -1;
-	rc = real(fd, size);
-	if (!rc)
-		record((struct crash_rec){ .op = OP_TRUNC, .file = f.file, .off = (uint64_t)size }, NULL,
-		       NULL, NULL);
-	leave();
+	if (!is_ours(&f))
+		return real(fd, at, len);
+	rc = crash_enter(CC_TRUNC, fd_path(fd, path), &half) ? errno : 0;
+	if (!rc && fstat(fd, &st) == 0 && st.st_size < at + len) {
+		rc = real(fd, at, len);
+		if (!rc)
+			crash_record((struct crash_rec){ .op = OP_TRUNC, .file = f.file,
+							 .off = (uint64_t)(at + len) }, NULL, NULL, NULL);
+	}
+	crash_leave();
 	return rc;
 }
 
 static int do_sync(int fd, int (*real)(int))
 {
 	struct fdinfo f = fd_of(fd);
-	char link[64], buf[PATH_MAX];
-	ssize_t n;
+	size_t root = strlen(crash_page()->root[0]);
+	char path[PATH_MAX];
 	bool half;
-	int rc;
+	int rc = -1;
 
-	if (!f.file)
+	if (!is_ours(&f))
 		return real(fd);
-	if (enter(&half))
-		return -1;
-	rc = real(fd);
-	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-	n = f.dir ? readlink(link, buf, sizeof buf - 1) : 0;
-	buf[n < 0 ? 0 : n] = '\0';
-	if (!rc && f.dir)
-		record((struct crash_rec){ .op = OP_SYNC_DIR },
-		       (size_t)n > sh.root_len ? buf + sh.root_len + 1 : "", NULL, NULL);
+	fd_path(fd, path);
+	if (!crash_enter(CC_SYNC, path, &half))
+		rc = real(fd);
+	if (!rc && f.kind == FD_DIR)
+		crash_record((struct crash_rec){ .op = OP_SYNC_DIR },
+			     strlen(path) > root ? path + root + 1 : "", NULL, NULL);
 	else if (!rc)
-		record((struct crash_rec){ .op = OP_SYNC, .file = f.file }, NULL, NULL, NULL);
-	leave();
+		crash_record((struct crash_rec){ .op = OP_SYNC, .file = f.file }, NULL, NULL, NULL);
+	crash_leave();
 	return rc;
 }
 
@@ -408,18 +429,46 @@ int fdatasync(int fd)
 int syncfs(int fd)
 {
 	REAL(int, syncfs, (int));
+	struct fdinfo f = fd_of(fd);
 	bool half;
-	int rc;
+	int rc = -1;
 
-	if (!fd_of(fd).file)
+	if (!is_ours(&f))
 		return real(fd);
-	if (enter(&half))
-		return -1;
-	rc = real(fd);
+	if (!crash_enter(CC_SYNC, "file system", &half))
+		rc = real(fd);
 	if (!rc)
-		record((struct crash_rec){ .op = OP_SYNC_ALL }, NULL, NULL, NULL);
-	leave();
+		crash_record((struct crash_rec){ .op = OP_SYNC_ALL }, NULL, NULL, NULL);
+	crash_leave();
 	return rc;
+}
+
+/* --- streams -------------------------------------------------------------------------------------------- */
+
+int fflush(FILE *fp)
+{
+	REAL(int, fflush, (FILE *));
+	struct fdinfo f = fd_of(fp ? fileno(fp) : -1);
+	char path[PATH_MAX];
+	bool half;
+	int rc = EOF;
+
+	if (!is_ours(&f))
+		return real(fp);
+	if (!crash_enter(CC_WRITE, fd_path(fileno(fp), path), &half))
+		rc = real(fp);
+	crash_leave();
+	return rc;
+}
+
+int fclose(FILE *fp)
+{
+	REAL(int, fclose, (FILE *));
+	int fd = fileno(fp);
+
+	if (fd >= 0 && fd < FDS)
+		memset(&fds[fd], 0, sizeof fds[fd]);
+	return real(fp);
 }
 
 /* --- names ---------------------------------------------------------------------------------------------- */
@@ -430,16 +479,15 @@ int rename(const char *from, const char *to)
 	char buf[PATH_MAX], buf2[PATH_MAX];
 	const char *a = below(AT_FDCWD, from, buf), *b = below(AT_FDCWD, to, buf2);
 	bool half;
-	int rc;
+	int rc = -1;
 
 	if (!a || !b)
 		return real(from, to);
-	if (enter(&half))
-		return -1;
-	rc = real(from, to);
+	if (!crash_enter(CC_RENAME, b, &half))
+		rc = real(from, to);
 	if (!rc)
-		record((struct crash_rec){ .op = OP_RENAME }, a, b, NULL);
-	leave();
+		crash_record((struct crash_rec){ .op = OP_RENAME }, a, b, NULL);
+	crash_leave();
 	return rc;
 }
 
@@ -449,17 +497,16 @@ int unlinkat(int dirfd, const char *path, int flags)
 	char buf[PATH_MAX];
 	const char *rel = below(dirfd, path, buf);
 	bool half;
-	int rc;
+	int rc = -1;
 
 	if (!rel)
 		return real(dirfd, path, flags);
-	if (enter(&half))
-		return -1;
-	rc = real(dirfd, path, flags);
+	if (!crash_enter(CC_UNLINK, rel, &half))
+		rc = real(dirfd, path, flags);
 	if (!rc)
-		record((struct crash_rec){ .op = flags & AT_REMOVEDIR ? OP_RMDIR : OP_UNLINK }, rel, NULL,
-		       NULL);
-	leave();
+		crash_record((struct crash_rec){ .op = flags & AT_REMOVEDIR ? OP_RMDIR : OP_UNLINK }, rel,
+			     NULL, NULL);
+	crash_leave();
 	return rc;
 }
 
@@ -473,6 +520,13 @@ int rmdir(const char *path)
 	return unlinkat(AT_FDCWD, path, AT_REMOVEDIR);
 }
 
+int remove(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) ? rmdir(path) : unlink(path);
+}
+
 int mkdirat(int dirfd, const char *path, mode_t mode)
 {
 	REAL(int, mkdirat, (int, const char *, mode_t));
@@ -480,16 +534,15 @@ int mkdirat(int dirfd, const char *path, mode_t mode)
 	const char *rel = below(dirfd, path, buf);
 	struct stat st;
 	bool half;
-	int rc;
+	int rc = -1;
 
 	if (!rel || fstatat(dirfd, path, &st, 0) == 0)
 		return real(dirfd, path, mode);
-	if (enter(&half))
-		return -1;
-	rc = real(dirfd, path, mode);
+	if (!crash_enter(CC_MKDIR, rel, &half))
+		rc = real(dirfd, path, mode);
 	if (!rc)
-		record((struct crash_rec){ .op = OP_MKDIR }, rel, NULL, NULL);
-	leave();
+		crash_record((struct crash_rec){ .op = OP_MKDIR }, rel, NULL, NULL);
+	crash_leave();
 	return rc;
 }
 
@@ -498,58 +551,77 @@ int mkdir(const char *path, mode_t mode)
 	return mkdirat(AT_FDCWD, path, mode);
 }
 
-/* --- setting up ----------------------------------------------------------------------------------------- */
+/* --- sending -------------------------------------------------------------------------------------------- */
 
-void crash_arm(enum crash_mode mode, const char *root, long at, int err, int fd)
+ssize_t send(int fd, const void *p, size_t len, int flags)
 {
-	sh.mode = CRASH_OFF;
-	if (mode != CRASH_OFF && !realpath(root, sh.root))
-		abort();
-	sh.root_len = strlen(sh.root);
-	sh.at = at;
-	sh.err = err;
-	sh.fd = fd;
-	sh.count = 0;
-	sh.mode = mode;
+	REAL(ssize_t, send, (int, const void *, size_t, int));
+	struct fdinfo f = fd_of(fd);
+	ssize_t n;
+
+	if (!is_sent(&f))
+		return real(fd, p, len, flags);
+	before_send(&f);
+	n = real(fd, p, len, flags);
+	after_send(&f, n, p);
+	return n;
 }
 
-long crash_count(void)
+ssize_t sendto(int fd, const void *p, size_t len, int flags, const struct sockaddr *to, socklen_t tolen)
 {
-	return __atomic_load_n(&sh.count, __ATOMIC_RELAXED);
+	REAL(ssize_t, sendto, (int, const void *, size_t, int, const struct sockaddr *, socklen_t));
+	struct fdinfo f = fd_of(fd);
+	ssize_t n;
+
+	if (!is_sent(&f))
+		return real(fd, p, len, flags, to, tolen);
+	before_send(&f);
+	n = real(fd, p, len, flags, to, tolen);
+	after_send(&f, n, p);
+	return n;
 }
 
-void crash_note(uint64_t a, uint64_t b)
+ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
-	record((struct crash_rec){ .op = OP_NOTE, .off = a, .len = b }, NULL, NULL, NULL);
+	REAL(ssize_t, sendmsg, (int, const struct msghdr *, int));
+	struct fdinfo f = fd_of(fd);
+	ssize_t n, first;
+
+	if (!is_sent(&f))
+		return real(fd, m, flags);
+	before_send(&f);
+	n = real(fd, m, flags);
+	first = m->msg_iovlen ? (ssize_t)m->msg_iov[0].iov_len : 0;
+	after_send(&f, n > first ? first : n, m->msg_iovlen ? m->msg_iov[0].iov_base : NULL);
+	return n;
 }
 
-static void __attribute__((constructor)) from_environment(void)
+int sendmmsg(int fd, struct mmsghdr *m, unsigned n, int flags)
 {
-	static const char *const words[] = { "off", "count", "before", "after", "half", "fail", "trace" };
-	const char *what = getenv("CRASHSHIM"), *root = getenv("CRASHSHIM_ROOT"), *arg, *arg2;
-	int mode = CRASH_OFF, fd = -1;
+	REAL(int, sendmmsg, (int, struct mmsghdr *, unsigned, int));
+	struct fdinfo f = fd_of(fd);
+	int sent;
 
-	arg = what ? strchr(what, ':') : NULL;
-	if (!arg || !root)
-		return;
-	for (int i = 0; i < (int)(sizeof words / sizeof words[0]); i++)
-		if (strncmp(what, words[i], (size_t)(arg - what)) == 0 && words[i][arg - what] == '\0')
-			mode = i;
-	arg++;
-	arg2 = strchr(arg, ':');
-	if (mode == CRASH_COUNT)
-		sh.count_file = strdup(arg);
-	if (mode == CRASH_TRACE)
-		fd = open(arg, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
-	crash_arm((enum crash_mode)mode, root, atol(arg), arg2 ? atoi(arg2 + 1) : EIO, fd);
+	if (!is_sent(&f))
+		return real(fd, m, n, flags);
+	before_send(&f);
+	sent = real(fd, m, n, flags);
+	for (int i = 0; i < sent; i++) {
+		const struct iovec *v = m[i].msg_hdr.msg_iov;
+
+		crash_record((struct crash_rec){ .op = OP_SEND, .len = v->iov_len }, NULL, NULL, v->iov_base);
+	}
+	after_send(&f, 0, NULL);
+	return sent;
 }
 
-static void __attribute__((destructor)) report_count(void)
-{
-	FILE *fp = sh.count_file ? fopen(sh.count_file, "w") : NULL;
+/* --- LMDB ----------------------------------------------------------------------------------------------- */
 
-	if (!fp)
-		return;
-	fprintf(fp, "%ld\n", sh.count);
-	fclose(fp);
+/* Small maps, so that they have to grow. */
+int mdb_env_set_mapsize(void *env, size_t size);
+int mdb_env_set_mapsize(void *env, size_t size)
+{
+	REAL(int, mdb_env_set_mapsize, (void *, size_t));
+
+	return real(env, size >> crash_page()->map_shift);
 }

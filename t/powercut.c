@@ -85,7 +85,7 @@ struct powercut *powercut_load(const char *trace)
 		e->r = r;
 		e->a = take(fp, r.text1);
 		e->b = take(fp, r.text2);
-		e->data = take(fp, r.op == OP_WRITE ? r.len : 0);
+		e->data = take(fp, r.op == OP_WRITE || r.op == OP_SEND ? r.len : 0);
 		if (r.file > p->files)
 			p->files = r.file;
 	}
@@ -271,7 +271,7 @@ static void replay(struct image *im, size_t upto)
 			sync_all(im, i);
 		else if (e->r.op == OP_WRITE && e->r.dsync)
 			apply_data(&im->files[e->r.file], e, 0, NULL);
-		else if (e->r.op != OP_NOTE)
+		else if (e->r.op != OP_NOTE && e->r.op != OP_SEND)
 			im->pending[i] = true;
 	}
 }

@@ -1,0 +1,570 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Crashes of the whole daemon at every call that touches state. zoneseald-crash numbers each write, sync, rename, unlink,
+creation and send of its processes (crashshim.c); here it is killed before, after and in the middle of the k-th, all
+processes at once or the one alone; the k-th call fails; the disk is full from the k-th on; and power cuts leave every kind
+of image of what was not synced. Then it is started again, and the world must not notice: see World.served_as_before(),
+Oracle and check(). k counts events: threads may bring them in another order in another run, which is no fault.
+
+  crash_all.py --build DIR [--seconds N] [--jobs N] [--seed N] [--scenario NAME,...] [--least N] [--list]
+  crash_all.py --build DIR --point SCENARIO:KIND:K[:SEED]     one point again, with the daemon's log
+"""
+
+import argparse
+import collections
+import ctypes
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import crash_world
+from crash_scenarios import DAY, FAILURES, SCENARIOS
+from crash_world import AFTER, BEFORE, COUNT, FAIL, FAIL_FROM, FRAME, HALF, OFF, TRACE, Base, Died, Late, World
+from crash_zone import Wrong
+
+TEARS = 4           # ways in which one cut tears
+CUTS = ("lose", "keep", "names", "data", "torn512", "torn4096")
+KILLS = {"before": (BEFORE, 1), "after": (AFTER, 1), "half": (HALF, 1), "before-self": (BEFORE, 0), "after-self": (AFTER, 0),
+         "half-self": (HALF, 0)}
+WRITE, CREATE, RENAME, TRUNCATE, MKDIR = 2, 1, 4, 6, 7
+REC = struct.Struct("=IIQQIIII")
+OP_WRITE, OP_SYNC_ALL, OP_SEND = 1, 4, 11
+JUDGES_EVERY = 200  # one version in so many goes to the three verifiers
+BORN = 12 * DAY     # the world begins so long ago, and no scenario takes it past today
+
+
+# --- one point -------------------------------------------------------------------------------------------------------
+
+
+def check(w, before):
+    """What must hold whenever the daemon has come to rest."""
+    for z in w.zones.values():
+        z.stored.verify(w.clock.wall())
+    now = w.ids()
+    for where, ids in before.items():
+        if ids - now[where]:
+            raise Wrong("key ids lost from %s: %s" % (where, sorted(ids - now[where])))
+    if now["keys"] - now["keymap"] or now["keystate"] - now["keymap"]:
+        raise Wrong("keys without a line in the keymap")
+    if len(now["keystate"]) != 2 * len(w.zones):
+        raise Wrong("%d keys for %d zones" % (len(now["keystate"]), len(w.zones)))
+    if w.leftovers():
+        raise Wrong("left over: %s" % w.leftovers())
+
+
+def recover(w, sc, before):
+    """The daemon starts on what a crash left."""
+    w.start(map_shift=sc.map_shift)
+    seen = [z for z in w.zones.values() if z.oracle.wire]
+    w.upstream_down = bool(seen)  # what is stored is served with nobody's help
+    for z in seen:
+        w.served_as_before(z)
+    w.upstream_down = False
+    for z in w.zones.values():
+        w.notify(z)
+    finish(w, sc, before)
+
+
+def finish(w, sc, before):
+    sc.goal(w)
+    for z in w.zones.values():
+        z.stored.verify(w.clock.wall())
+    sc.change(w)
+    check(w, before)
+
+
+def again(w):
+    """One more start: what is served is what is stored."""
+    w.kill()
+    w.start()
+    w.upstream_down = True
+    for z in w.zones.values():
+        w.served_as_before(z)
+
+
+def begin(w, sc, base, seed):
+    """seed: odd ones have a secondary that is not watched, so that nothing but the store knows which serials were used."""
+    w.load(base)
+    sc.begin(w, seed % 2 == 0)
+
+
+def run_armed(w, sc, k, seed, mode, **arm):
+    """Starts and acts, until the goal or the death. True: reached the goal."""
+    if sc.from_start:
+        w.start(mode, at=k, map_shift=sc.map_shift, **arm)
+        sc.act(w, seed % 2 == 0)
+    else:
+        w.start(COUNT, map_shift=sc.map_shift, **arm)
+        for z in list(w.zones.values()):
+            w.served_as_before(z)
+        w.page.aim(mode, k)
+        sc.act(w, seed % 2 == 0)
+    sc.goal(w)
+    return True
+
+
+def point_kill(w, sc, base, kind, k, seed):
+    mode, group = KILLS[kind]
+    begin(w, sc, base, seed)
+    try:
+        reached = run_armed(w, sc, k, seed, mode, group=group)
+    except Died:
+        reached = False
+    hit = w.page.hit()
+    if not hit:
+        return None
+    if reached and not group:
+        finish(w, sc, w.ids())
+        again(w)
+        return hit
+    w.kill()  # what a goal in sight had overtaken
+    recover(w, sc, w.ids())
+    return hit
+
+
+def point_fail(w, sc, base, kind, k, seed):
+    begin(w, sc, base, seed)
+    before = {}
+    try:
+        if kind == "full":
+            full(w, sc, k, seed)
+        run_armed(w, sc, k, seed, FAIL, err=FAILURES[kind]) if kind != "full" else sc.goal(w)
+        hit, before = w.page.hit(), w.ids()
+        if hit:
+            finish(w, sc, before)
+    except Died:  # it may refuse to start, or to go on: the next start heals
+        hit, before = w.page.hit(), w.ids()
+        if not hit:
+            raise Wrong("the daemon ended by itself") from None
+        recover(w, sc, before)
+    if hit:
+        again(w)
+    return hit
+
+
+def full(w, sc, k, seed):
+    """From the k-th call on nothing can be written, for a while."""
+    try:
+        w.patience = 0.4
+        run_armed(w, sc, k, seed, FAIL_FROM, err=FAILURES["full"])
+    except Late:
+        pass
+    finally:
+        w.patience = None
+        w.page.mode(OFF)
+
+
+def point_cut(w, sc, base, trace, how, k, seed):
+    begin(w, sc, base, seed)
+    sc.act_files(w, seed % 2 == 0)
+    for z in w.zones.values():
+        wire = trace.wire(k, z.name)
+        if wire:  # what was sent by then
+            z.oracle.wire, z.oracle.keys = wire, trace.keys[z.name]
+            z.oracle.content = {s: d for s, d in trace.content[z.name].items() if s <= wire}
+    shutil.rmtree(w.root)
+    trace.image(k, how, seed, w.root)
+    if trace.end_wall:
+        w.clock.set(trace.end_wall)
+    recover(w, sc, w.ids())
+    return ("cut", 0, how)
+
+
+def run_point(w, sc, base, trace, kind, k, seed):
+    """What was hit, or None when the run had not so many events. Raises on a violation."""
+    try:
+        if kind in KILLS:
+            return point_kill(w, sc, base, kind, k, seed)
+        if kind in FAILURES:
+            return point_fail(w, sc, base, kind, k, seed)
+        return point_cut(w, sc, base, trace, kind, k, seed)
+    finally:
+        w.kill()
+
+
+# --- power cuts ------------------------------------------------------------------------------------------------------
+
+
+class Trace:
+    """All that one undisturbed run did to its files, and what it sent."""
+
+    def __init__(self, w, sc, base, path, program):
+        begin(w, sc, base, 0)
+        w.start(TRACE, map_shift=sc.map_shift, trace=path)
+        if not sc.from_start:
+            for z in list(w.zones.values()):
+                w.served_as_before(z)
+        sc.act(w, True)
+        sc.goal(w)
+        self.end_wall = w.clock.wall()
+        w.kill()
+        self.content = {z.name: z.oracle.content for z in w.zones.values()}
+        self.keys = {z.name: z.oracle.keys for z in w.zones.values()}
+        self.base_wire = {name: o.wire for name, (_, _, o, _) in base.zones.items()}
+        self.path, self.program, self.proc = path, program, None
+        self._read(w)
+
+    def _read(self, w):
+        self.sent, self.touching = [], []  # (record, zone, serial); records after which something is different
+        with open(self.path, "rb") as f:
+            data = f.read()
+        at = n = first = 0
+        while at + REC.size <= len(data):
+            op, _, _, length, t1, t2, _, _ = REC.unpack_from(data, at)
+            at += REC.size + t1 + t2
+            n += 1
+            if op in (OP_WRITE, OP_SEND):
+                body = data[at:at + length]
+                at += length
+            if op == OP_SYNC_ALL:
+                first = n  # until here it lists what was there before
+            elif op == OP_SEND:
+                self._note_send(w, n, body)
+            elif first:
+                self.touching.append(n)
+        self.records = n
+
+    def _note_send(self, w, n, body):
+        for m in (body, body[2:]):  # a stream begins with its length
+            serial = crash_world.soa_serial(m) if len(m) > 12 else None
+            zone = w._zone_of(m)[0] if serial is not None else None
+            # our own questions carry no SOA in their answer section, but a NOTIFY does, and every answer
+            if zone:
+                self.sent.append((n, zone.name, serial))
+                return
+
+    def wire(self, upto, name):
+        return max([s for n, z, s in self.sent if n <= upto and z == name] + [self.base_wire.get(name, 0)])
+
+    def image(self, upto, how, seed, out):
+        if self.proc is None:
+            self.proc = subprocess.Popen([self.program, self.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            if int(self.proc.stdout.readline()) != self.records:
+                raise RuntimeError("the trace is torn")
+        self.proc.stdin.write("%d %d %d %s\n" % (upto, CUTS.index(how), seed, out))
+        self.proc.stdin.flush()
+        if self.proc.stdout.readline() != "ok\n":
+            raise RuntimeError("no image")
+
+    def close(self):
+        if self.proc:
+            self.proc.stdin.close()
+            self.proc.wait()
+            self.proc = None
+
+
+def own_deaths(w):
+    """Processes that died of something else than our kill, and what sanitizers say."""
+    with open(w.log_path, errors="replace") as f:
+        for line in f:
+            if re.search(r"ended \(signal (?!9\b)|ERROR: \w+Sanitizer|runtime error:|[Aa]ssertion", line):
+                raise Wrong(line.strip())
+
+
+def tree_hash(path):
+    h = hashlib.sha256()
+    for d, dirs, files in os.walk(path):
+        dirs.sort()
+        h.update(os.path.relpath(d, path).encode() + b"\0")
+        for f in sorted(files):
+            with open(os.path.join(d, f), "rb") as fp:
+                h.update(f.encode() + b"\0" + hashlib.sha256(fp.read()).digest())
+    return h.digest()
+
+
+def distinct_cuts(sc, trace, seed, top, limit):
+    """(kind, k, seed) of images that differ; the order is that of the records, or random when there is a limit."""
+    todo = [(k, how, n) for k in trace.touching for how in CUTS for n in range(TEARS if how.startswith("torn") else 1)]
+    if limit and limit < len(todo):
+        todo = random.Random(seed).sample(todo, limit)
+    out, seen, tmp = [], set(), os.path.join(top, "image")
+    for k, how, n in todo:
+        s = (seed * 1000003 + k * 61 + n) & 0xffffffff
+        trace.image(k, how, s, tmp)
+        key = (tree_hash(tmp), tuple(trace.wire(k, z) for z in sorted(trace.content)))
+        shutil.rmtree(tmp)
+        if key not in seen:
+            seen.add(key)
+            out.append((how, k, s))
+    return out
+
+
+# --- the campaign ----------------------------------------------------------------------------------------------------
+
+
+def kill_points(classes):
+    """(kind, k, seed) for the events of a counted run, given by their classes."""
+    for k, c in enumerate(classes, 1):
+        kinds = ["before", "after", "before-self", "after-self"]
+        if c == WRITE:
+            kinds += ["half", "half-self"]
+        if c < FRAME:
+            kinds += ["eio", "full"]
+        if c in (WRITE, CREATE, RENAME, TRUNCATE, MKDIR):
+            kinds.append("enospc")
+        yield from ((kind, k, seed) for kind in kinds for seed in range(2))
+
+
+class Campaign:
+    def __init__(self, args):
+        self.args, self.bases, self.traces, self.plans = args, {}, {}, {}
+        shm = "/dev/shm"
+        self.top = tempfile.mkdtemp(prefix="zoneseal-crash-", dir=shm if os.access(shm, os.W_OK) else None)
+        self.program = os.path.join(args.build, "zoneseald-crash")
+        self.out = os.path.join(args.build, "crash-out")
+        shutil.rmtree(self.out, ignore_errors=True)
+
+    def prepare(self, w, sc, want):
+        """Base, count, trace. want: about how many points, None: all."""
+        base = Base(int(time.time()) - BORN)
+        w.load(base)
+        sc.prepare(w)
+        w.kill()
+        w.save(base, os.path.join(self.top, "base-" + sc.name))
+        self.bases[sc.name] = base
+        begin(w, sc, base, 0)
+        if sc.from_start:
+            w.start(COUNT, map_shift=sc.map_shift)
+            start = 0
+        else:
+            w.start(COUNT, map_shift=sc.map_shift)
+            for z in list(w.zones.values()):
+                w.served_as_before(z)
+            start = w.page.count()
+        sc.act(w, True)
+        sc.goal(w)
+        count = w.page.count()
+        w.kill()
+        plan = list(kill_points(w.page.classes(count)[start:]))
+        if sc.cuts:
+            self.traces[sc.name] = trace = Trace(w, sc, base, os.path.join(self.top, "trace-" + sc.name),
+                                                 os.path.join(self.args.build, "crash_image"))
+            plan += distinct_cuts(sc, trace, self.args.seed, self.top, want and want // 3)
+            trace.close()
+        if want and want < len(plan):
+            plan = random.Random(self.args.seed).sample(plan, want)
+        self.plans[sc.name] = plan
+        print("%-16s %4d events, %5d points" % (sc.name, count - start, len(plan)), flush=True)
+
+    def work(self, n, tasks, fd, deadline):
+        """A process of its own. Results go to fd, a line each."""
+        crash_world.subreaper()
+        w = make_world(n + 1, self.top, self.program)
+        judged = 0
+        with os.fdopen(fd, "w") as out:
+            for sc_name, kind, k, seed in tasks:
+                if deadline and time.monotonic() > deadline:
+                    break
+                sc = by_name(sc_name)
+                result = self.one(w, sc, kind, k, seed)
+                judged += 1
+                if not result.get("bad") and judged % self.args.judges == 0:
+                    result["bad"] = judges(w)
+                    result["judged"] = 1
+                out.write(json.dumps(dict(result, scenario=sc_name, kind=kind, k=k, seed=seed)) + "\n")
+                out.flush()
+        w.kill()
+
+    def one(self, w, sc, kind, k, seed):
+        start = time.monotonic()
+        try:
+            hit = run_point(w, sc, self.bases[sc.name], self.traces.get(sc.name), kind, k, seed)
+            own_deaths(w)
+            return {"hit": hit, "s": time.monotonic() - start}
+        except (Wrong, Late, Died) as e:
+            self.keep(w, sc, kind, k)
+            return {"hit": w.page.hit() or ["?", 0, ""], "bad": "%s: %s" % (type(e).__name__, e), "s": time.monotonic() - start}
+        except Exception:
+            self.keep(w, sc, kind, k)
+            return {"hit": ["?", 0, ""], "bad": traceback.format_exc(), "s": time.monotonic() - start}
+
+    def keep(self, w, sc, kind, k):
+        """What a person needs to see."""
+        d = os.path.join(self.out, "%s.%s.%d" % (sc.name, kind, k))
+        shutil.rmtree(d, ignore_errors=True)
+        os.makedirs(d)
+        shutil.copy(w.log_path, d)
+        if os.path.exists(w.root):
+            shutil.copytree(w.root, os.path.join(d, "r"))
+
+    def run(self, scenarios):
+        w = make_world(0, self.top, self.program)
+        began = time.monotonic()
+        want = None
+        if self.args.seconds:  # about 12 points a second and job on an idle machine; what is too much is cut off by time
+            want = int(self.args.seconds * self.args.jobs * 12 / len(scenarios)) + 1
+        for sc in scenarios:
+            self.prepare(w, sc, want)
+        tasks = [(name, *p) for name, plan in self.plans.items() for p in plan]
+        random.Random(self.args.seed).shuffle(tasks)
+        deadline = began + self.args.seconds if self.args.seconds else None
+        pipes = []
+        for n in range(self.args.jobs):
+            r, wr = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                os.close(r)
+                try:
+                    self.work(n, tasks[n::self.args.jobs], wr, deadline)
+                finally:
+                    os._exit(0)
+            os.close(wr)
+            pipes.append((pid, os.fdopen(r)))
+        return self.gather(pipes, began)
+
+    def gather(self, pipes, began):
+        import selectors
+        sel = selectors.DefaultSelector()
+        for pid, f in pipes:
+            sel.register(f, selectors.EVENT_READ, pid)
+        points, missed, bad, judged, spent = collections.Counter(), collections.Counter(), [], 0, 0
+        kinds, times = collections.Counter(), collections.Counter()
+        while sel.get_map():
+            for key, _ in sel.select():
+                line = key.fileobj.readline()
+                if not line:
+                    sel.unregister(key.fileobj)
+                    os.waitpid(key.data, 0)
+                    continue
+                r = json.loads(line)
+                spent += r["s"]
+                times[r["scenario"]] += r["s"]
+                if self.args.slow and r["s"] > self.args.slow:
+                    print("slow %s:%s:%d %.1f s %s" % (r["scenario"], r["kind"], r["k"], r["s"], r["hit"]))
+                judged += r.get("judged", 0)
+                if r["hit"] is None:
+                    missed[r["scenario"]] += 1
+                    continue
+                points[r["scenario"]] += 1
+                kinds[r["kind"]] += 1
+                if r.get("bad"):
+                    bad.append(r)
+                    print("VIOLATION %s:%s:%d:%d at %s: %s" % (r["scenario"], r["kind"], r["k"], r["seed"], r["hit"], r["bad"]), flush=True)
+                elif sum(points.values()) % 500 == 0:
+                    print("%d points, %d violations, %.0f s" % (sum(points.values()), len(bad), time.monotonic() - began), flush=True)
+        return self.report(points, missed, kinds, bad, judged, spent, time.monotonic() - began)
+
+    def report(self, points, missed, kinds, bad, judged, spent, took):
+        print("\n%-16s %7s %11s %10s" % ("scenario", "points", "not reached", "violations"))
+        for name in self.plans:
+            print("%-16s %7d %11d %10d" % (name, points[name], missed[name], sum(r["scenario"] == name for r in bad)))
+        print(", ".join("%s %d" % kv for kv in sorted(kinds.items())))
+        total = sum(points.values())
+        print("%d points, %d violations, %d versions to the three verifiers; %.0f s (%.2f s a point)" %
+              (total, len(bad), judged, took, spent / max(total, 1)))
+        few = [n for n in self.plans if points[n] < self.args.least]
+        if few:
+            print("fewer than %d points: %s" % (self.args.least, ", ".join(few)))
+        return 1 if bad or few or not total else 0
+
+
+def judges(w):
+    """The three verifiers of the system tests on what is served now. What they say, None when they like it."""
+    for z in w.zones.values():
+        path = os.path.join(w.dir, "judged")
+        with open(path, "w") as f:
+            f.write(z.stored.text())
+        for argv in (["dnssec-verify", "-q", "-o", z.name, path], ["kzonecheck", "-o", z.name, "-d", "on", path],
+                     ["ldns-verify-zone", "-V2", path]):
+            r = subprocess.run(argv, capture_output=True, text=True)
+            if r.returncode:
+                return "%s: %s" % (argv[0], (r.stdout + r.stderr)[-500:])
+    return None
+
+
+class CampaignWorld(World):
+    """With an operator: a vault that was killed while it logged in leaves the PIN latch set, because nobody knows whether the
+    PIN was refused; a person has to say that it was not."""
+
+    patience = None
+    latched = 0
+
+    def until(self, condition, what, patience=None):
+        latch, looked = os.path.join(self.root, "state", "latch-hsm"), [time.monotonic() + 1]
+
+        def operated():
+            if time.monotonic() > looked[0] and os.path.exists(latch):
+                looked[0] += 1
+                self.latched += 1
+                subprocess.run([os.path.join(os.path.dirname(self.program), "zonesealctl"), "-s", os.path.join(self.dir, "ctl"), "hsm",
+                                "retry", "hsm"], capture_output=True, timeout=20)
+            return condition()
+        return super().until(operated, what, patience or self.patience)
+
+    def add_zone(self, name, make, upstream):
+        if name not in self.zones:
+            self.zones[name] = crash_world.Zone(name, make)
+        self.zones[name].upstream = upstream
+
+
+def make_world(n, top, program):
+    return CampaignWorld(n, top, program)
+
+
+def by_name(name):
+    return next(s for s in SCENARIOS if s.name == name)
+
+
+def private_network():
+    """Nothing but loopback from here on."""
+    if ctypes.CDLL(None, use_errno=True).unshare(0x40000000):  # CLONE_NEWNET
+        sys.exit("no private network: this wants root")
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
+def arguments():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--build", default=os.environ.get("ZS_BUILD", "."), help="where zoneseald-crash and crash_image are")
+    p.add_argument("--seconds", type=float, help="a slice, chosen by the seed; without it: all points")
+    p.add_argument("--jobs", type=int, default=os.cpu_count())
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--scenario", help="these alone")
+    p.add_argument("--least", type=int, default=0, help="fail when a scenario has fewer points")
+    p.add_argument("--judges", type=int, default=JUDGES_EVERY)
+    p.add_argument("--point", help="SCENARIO:KIND:K[:SEED], as a violation is named")
+    p.add_argument("--slow", type=float, default=0, help="name points that take longer")
+    p.add_argument("--list", action="store_true")
+    return p.parse_args()
+
+
+def single(c, text):
+    name, kind, k, *seed = text.split(":")
+    sc = by_name(name)
+    w = make_world(0, c.top, c.program)
+    c.prepare(w, sc, 1)
+    result = c.one(w, sc, kind, int(k), int(seed[0]) if seed else 0)
+    with open(w.log_path, errors="replace") as f:
+        sys.stdout.write(f.read())
+    print(result)
+    return 1 if result.get("bad") else 0
+
+
+def main():
+    args = arguments()
+    args.build = os.path.abspath(args.build)
+    scenarios = [s for s in SCENARIOS if not args.scenario or s.name in args.scenario.split(",")]
+    if args.list:
+        print("\n".join(s.name for s in scenarios))
+        return 0
+    private_network()
+    crash_world.subreaper()
+    c = Campaign(args)
+    try:
+        return single(c, args.point) if args.point else c.run(scenarios)
+    finally:
+        shutil.rmtree(c.top, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Zones of the crash campaign, as octets: what the tiny primary serves, and a judge that is quick enough to look at every
+version: each RRset signed by the right key, NSEC chain closed, bitmaps right. Signatures that it has seen are not
+verified again; the three verifiers of the system tests look at a sample."""
+
+import hashlib
+import struct
+
+import dns.dnssec
+import dns.message
+import dns.name
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
+import dns.rrset
+
+IN = dns.rdataclass.IN
+SOA, NS, DS, RRSIG, NSEC, DNSKEY, TXT = (dns.rdatatype.from_text(t) for t in ("SOA", "NS", "DS", "RRSIG", "NSEC", "DNSKEY", "TXT"))
+MESSAGE_FILL = 12000
+
+_rdata_cache = {}
+_verified = set()
+
+
+class Wrong(Exception):
+    """A version that must not be."""
+
+
+def _rdata(rtype, text):
+    key = (rtype, text)
+    if key not in _rdata_cache:
+        _rdata_cache[key] = dns.rdata.from_text("IN", rtype, text, relativize=False).to_wire()
+    return _rdata_cache[key]
+
+
+def soa(zone, serial):
+    return (zone, "SOA", 300, "ns1.%s host.%s %d 300 10 1209600 60" % (zone, zone, serial))
+
+
+def content(zone, serial, names=0, every=0):
+    """The zone at one upstream serial. names: how many more owners; every: that many of them change with the serial."""
+    z = zone
+    out = [soa(z, serial), (z, "NS", 300, "ns1.%s" % z), (z, "NS", 300, "ns2.%s" % z), ("ns1." + z, "A", 300, "192.0.2.1"),
+           ("ns2." + z, "A", 300, "192.0.2.2"), ("www." + z, "TXT", 60, '"upstream %d"' % serial),
+           ("n%d.%s" % (serial, z), "A", 60, "192.0.2.3"), ("*.wild." + z, "TXT", 60, '"w"'),
+           ("sub." + z, "NS", 300, "ns.sub." + z), ("ns.sub." + z, "A", 300, "192.0.2.4"),
+           ("sec." + z, "NS", 300, "ns1." + z), ("sec." + z, "DS", 300, "12345 13 2 " + "ab" * 32)]
+    for i in range(names):
+        out.append(("m%d.%s" % (i, z), "A", 60, "192.0.2.%d" % ((serial if i < every else 0) % 250 + 1)))
+    return out
+
+
+def encode(records):
+    """(owner, type, ttl, rdata) of text as octets on the wire, uncompressed."""
+    out = []
+    for owner, rtype, ttl, rdata in records:
+        rd = _rdata(rtype, rdata)
+        out.append(dns.name.from_text(owner).to_wire() +
+                   struct.pack(">HHIH", dns.rdatatype.from_text(rtype), IN, ttl, len(rd)) + rd)
+    return out
+
+
+def stream(query, records):
+    """Messages that answer `query` with these encoded records, each with its length in front."""
+    q = dns.message.from_wire(query)
+    head = q.question[0].name.to_wire() + struct.pack(">HH", q.question[0].rdtype, IN)
+    out, body, n = [], b"", 0
+
+    def close():
+        m = query[:2] + struct.pack(">HHHHH", 0x8400, 1, n, 0, 0) + head + body
+        out.append(struct.pack(">H", len(m)) + m)
+    for r in records:
+        if len(body) + len(r) > MESSAGE_FILL:
+            close()
+            body, n = b"", 0
+        body += r
+        n += 1
+    close()
+    return b"".join(out)
+
+
+def answer(query, records, rcode=0):
+    """One message."""
+    q = dns.message.from_wire(query)
+    head = q.question[0].name.to_wire() + struct.pack(">HH", q.question[0].rdtype, IN)
+    opcode = query[2] & 0x78
+    return query[:2] + struct.pack(">HHHHH", 0x8400 | opcode << 8 | rcode, 1, len(records), 0, 0) + head + b"".join(records)
+
+
+class Version:
+    """A zone as it came over the wire."""
+
+    def __init__(self, messages):
+        self.rrs, first = [], None
+        for m in messages:
+            for rrset in dns.message.from_wire(m, one_rr_per_rrset=True).answer:
+                rr = (rrset.name, rrset.rdtype, rrset.ttl, rrset[0])
+                if rrset.rdtype == SOA:
+                    if first is not None:
+                        continue
+                    first = rr
+                self.rrs.append(rr)
+        if first is None:
+            raise Wrong("a transfer without SOA")
+        self.zone, self.serial = first[0], first[3].serial
+        flat = sorted((n.to_wire(), t, ttl, r.to_wire()) for n, t, ttl, r in self.rrs)
+        self.digest = hashlib.sha256(repr(flat).encode()).hexdigest()
+
+    def rrset_octets(self, rtype):
+        """The apex RRset of one type, for a secondary's answers."""
+        out = []
+        for n, t, ttl, r in self.rrs:
+            if t == rtype and n == self.zone:
+                rd = r.to_wire()
+                out.append(n.to_wire() + struct.pack(">HHIH", t, IN, ttl, len(rd)) + rd)
+        return out
+
+    def dnskeys(self):
+        return frozenset(r.to_wire() for n, t, _, r in self.rrs if t == DNSKEY and n == self.zone)
+
+    def upstream(self):
+        """The upstream serial that the content tells."""
+        for n, t, _, r in self.rrs:
+            if t == TXT and n.labels[0] == b"www":
+                return int(r.strings[0].split()[1])
+        return None
+
+    def earliest(self):
+        return min((r.expiration for _, t, _, r in self.rrs if t == RRSIG), default=0)
+
+    def text(self):
+        return "".join("%s %d IN %s %s\n" % (n, ttl, dns.rdatatype.to_text(t), r.to_text()) for n, t, ttl, r in self.rrs)
+
+    # --- the judge ------------------------------------------------------------------------------------------------
+
+    def verify(self, now):
+        sets, sigs, ttls = {}, {}, {}
+        for n, t, ttl, r in self.rrs:
+            if t == RRSIG:
+                sigs.setdefault((n, r.type_covered), []).append(r)
+            else:
+                sets.setdefault((n, t), []).append(r)
+                ttls[n, t] = ttl
+        keys = sets.get((self.zone, DNSKEY), [])
+        if not keys:
+            raise Wrong("no DNSKEY")
+        cuts = {n for n, t in sets if t == NS and n != self.zone}
+        hidden = {n for n, _ in sets if any(n != c and n.is_subdomain(c) for c in cuts)}
+        authoritative = {}
+        for (n, t), rdatas in sets.items():
+            signed = n not in hidden and (n not in cuts or t in (DS, NSEC))
+            if n not in hidden:
+                authoritative.setdefault(n, set()).add(t)
+            if not signed:
+                if (n, t) in sigs:
+                    raise Wrong("%s %s is signed" % (n, dns.rdatatype.to_text(t)))
+                continue
+            self._verify_set(n, t, ttls[n, t], rdatas, sigs.get((n, t), []), keys, now)
+        self._verify_chain(sets, authoritative)
+
+    def _verify_set(self, n, t, ttl, rdatas, sigs, keys, now):
+        what = "%s %s" % (n, dns.rdatatype.to_text(t))
+        if len(sigs) != 1:
+            raise Wrong("%s has %d signatures" % (what, len(sigs)))
+        sig = sigs[0]
+        if not sig.inception <= now <= sig.expiration:
+            raise Wrong("%s: signature is not valid at %d (%d to %d)" % (what, now, sig.inception, sig.expiration))
+        key = [k for k in keys if dns.dnssec.key_id(k) == sig.key_tag]
+        if len(key) != 1 or (key[0].flags & 1) != (t == DNSKEY):
+            raise Wrong("%s: signed by the wrong key" % what)
+        seen = hashlib.sha256(b"".join([n.to_wire(), sig.to_wire(), key[0].to_wire()] + sorted(r.to_wire() for r in rdatas))).digest()
+        if seen in _verified:
+            return
+        rrset = dns.rrset.from_rdata_list(n, ttl, rdatas)
+        try:
+            dns.dnssec.validate_rrsig(rrset, sig, {self.zone: dns.rrset.from_rdata_list(self.zone, 1, key)}, now=now)
+        except dns.dnssec.ValidationFailure as e:
+            raise Wrong("%s: %s" % (what, e)) from None
+        _verified.add(seen)
+
+    def _verify_chain(self, sets, authoritative):
+        owners = sorted(authoritative)
+        for i, n in enumerate(owners):
+            nsec = sets.get((n, NSEC), [])
+            if len(nsec) != 1 or nsec[0].next != owners[(i + 1) % len(owners)]:
+                raise Wrong("NSEC of %s is missing or does not lead to the next name" % n)
+            types = {w * 256 + i * 8 + b for w, bits in nsec[0].windows for i, octet in enumerate(bits) for b in range(8)
+                     if octet & (0x80 >> b)}
+            if types != authoritative[n] | {RRSIG}:
+                raise Wrong("bitmap of %s" % n)
