@@ -316,6 +316,9 @@ static void build_content(struct build_job *b)
 	 * it takes shows at the end only: about one a record and one a name. */
 	b->signer.spread = !b->donor_kv && (!b->base || !b->was_signed || b->chain_changes) &&
 			   b->in->intake.records > SPREAD_MIN / 2;
+	/* to the pipeline that would mean to go on a little later, and there is nothing to go on with */
+	if (b->err == ZS_EAGAIN)
+		b->err = ZS_ELIMIT;
 	/* an error ends there too: from here on the pipeline is the one place where a stage ends */
 	build_advance(b);
 }
