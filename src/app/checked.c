@@ -14,6 +14,11 @@ static void checked_done(void *arg)
 
 	if (damage_is(j->err))
 		zone_damaged(z, j->err, "noting a check");
+	if (j->err == ZS_EIO) { /* no later version could be committed either: the next generation is built */
+		zone_work_failed(z, "the time of the last check is not stored", j->err);
+		z->rebuild = true;
+		upstream_schedule(z, 0);
+	}
 	free(j);
 	version_committed(z);
 	zone_job_end(z);
