@@ -49,6 +49,7 @@ void store_close(struct store *s);
 const char *store_keystate_path(const struct store *s);
 uint64_t store_version(struct store *s);          /* committed last; 0: none */
 uint64_t store_bytes(struct store *s);            /* file size of the live generation */
+bool store_is_tight(const struct store *s);       /* less than min_free is left: what can be left out should be */
 /*
  * The live generation opens, but nothing can be served from it: as if store_open() had answered DAMAGED. Open
  * snapshots stay readable. Of the files that were set aside the newest eight are kept. ZS_ENOENT: nothing is

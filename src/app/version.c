@@ -365,7 +365,14 @@ static int write_history(struct version_job *j)
 	struct history_soa to = { j->meta.upstream_soa, j->meta.upstream_soa_len, j->meta.upstream_soa_ttl };
 	struct kv *base = NULL;
 	bool merged;
-	int err = snap_kv(j->base, &base);
+	int err;
+
+	if (store_is_tight(j->zone->store)) { /* history is the first thing to go without; its serials show the gap */
+		log_limited(LL_WARN, "store", j->zone->name, "tight", 2,
+			    "disk nearly full: no history is kept, secondaries get AXFR");
+		return 0;
+	}
+	err = snap_kv(j->base, &base);
 
 	if (!err)
 		err = history_write(j->view, base, &h);

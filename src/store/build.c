@@ -77,17 +77,25 @@ static int fill_items(MDB_txn *txn, MDB_dbi dbi, void *ctx)
 	return rc;
 }
 
-static int check_room(const struct build *b)
+static int room_left(const struct store *s, uint64_t more)
 {
 	uint64_t room;
 	int rc;
 
-	if (!b->s->dir->min_free)
+	if (!s->dir->min_free)
 		return 0;
-	rc = fs_free_bytes(b->s->path, &room);
-	if (!rc && room < b->s->dir->min_free + b->octets)
-		rc = ZS_ENOSPC;
-	return rc;
+	rc = fs_free_bytes(s->path, &room);
+	return !rc && room < s->dir->min_free + more ? ZS_ENOSPC : rc;
+}
+
+static int check_room(const struct build *b)
+{
+	return room_left(b->s, b->octets);
+}
+
+bool store_is_tight(const struct store *s)
+{
+	return room_left(s, 0) == ZS_ENOSPC;
 }
 
 static int flush(struct build *b, enum rec_state state, uint64_t version)

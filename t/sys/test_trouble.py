@@ -517,8 +517,9 @@ class SmallDisk(seal.Zoneseal):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a file system")
-@pytest.mark.parametrize("min_free,room", [("0", (0, 96 << 10)), ("4M", (1 << 20, ))])
-def test_disk_is_full(rig, min_free, room, monkeypatch):
+@pytest.mark.parametrize("min_free,room,records", [("0", (0, 96 << 10), 700), ("4M", (1 << 20, ), 9000)], ids=["all", "min-free"])
+def test_disk_is_full(rig, min_free, room, records, monkeypatch):
+    """min-free stops zone-sized work: a change that is too large for one commit."""
     monkeypatch.setattr(seal, "Zoneseal", SmallDisk)
     clock = rig.add(clocked.Running(rig, RATE))
     c = Chain(rig, text=numbered(ZONE, 1, 40), server={"min-free": min_free})
@@ -529,7 +530,7 @@ def test_disk_is_full(rig, min_free, room, monkeypatch):
     with Pulse(c.seal.addr, [ZONE]):
         for at, leave in enumerate(room, 2):
             c.seal.fill(leave)
-            c.primary.change(ZONE, numbered(ZONE, at, 700))  # larger than what is left
+            c.primary.change(ZONE, numbered(ZONE, at, records))  # larger than what is left
             c.seal.wait_alarm(ZONE, "store")
             assert c.seal.serial(ZONE) == serial
             c.verify()
