@@ -384,10 +384,10 @@ class Campaign:
             return {"hit": hit, "s": time.monotonic() - start}
         except (Wrong, Late, Died) as e:
             self.keep(w, sc, kind, k)
-            return {"hit": w.page.hit() or ["?", 0, ""], "bad": "%s: %s" % (type(e).__name__, e), "s": time.monotonic() - start}
+            return {"hit": w.hit() or [kind, 0, ""], "bad": "%s: %s" % (type(e).__name__, e), "s": time.monotonic() - start}
         except Exception:
             self.keep(w, sc, kind, k)
-            return {"hit": ["?", 0, ""], "bad": traceback.format_exc(), "s": time.monotonic() - start}
+            return {"hit": w.hit() or [kind, 0, ""], "bad": traceback.format_exc(), "s": time.monotonic() - start}
 
     def keep(self, w, sc, kind, k):
         """What a person needs to see."""

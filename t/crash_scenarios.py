@@ -115,6 +115,42 @@ class Change(Scenario):
         w.zones[ZONE].upstream = 2
 
 
+class ChangeIxfr(Change):
+    """The same by IXFR, in several steps, one of which the daemon has not seen."""
+
+    name = "change-ixfr"
+
+    def begin(self, w, watch):
+        super().begin(w, watch)
+        w.zones[ZONE].ixfr = True
+        w.zones[ZONE].upstream = 3
+
+
+class History(Change):
+    """A change for which an old one has to leave the history."""
+
+    name = "history"
+
+    def conf(self, w, zones=None, **more):
+        c = super().conf(w, zones, **more)
+        for z in c["zones"]:
+            z["history"] = {"versions": "2"}
+        return c
+
+    def prepare(self, w):
+        Scenario.prepare(self, w)
+        w.write_conf(self.conf(w))
+        w.start()
+        Scenario.goal(self, w)
+        for _ in range(3):
+            self.change(w)
+        w.stop()
+
+    def begin(self, w, watch):
+        super().begin(w, watch)
+        w.zones[ZONE].upstream = 5
+
+
 class ChangeHsm(Change):
     name = "change-hsm"
     hsm = True
@@ -177,6 +213,6 @@ class Reload(Scenario):
         w.hangup()
 
 
-SCENARIOS = [Scenario(), FirstBuildHsm(), Change(), ChangeHsm(), Refresh(), RefreshHsm(), Reload(), MapGrowth()]
+SCENARIOS = [Scenario(), FirstBuildHsm(), Change(), ChangeIxfr(), History(), ChangeHsm(), Refresh(), RefreshHsm(), Reload(), MapGrowth()]
 
 FAILURES = {"eio": errno.EIO, "enospc": errno.ENOSPC, "full": errno.ENOSPC}

@@ -145,6 +145,7 @@ class Zone:
         self.upstream, self.oracle = 0, Oracle()
         self.stored = None     # Version that the secondary has
         self.notified, self.reply = False, None
+        self.ixfr = False      # the primary can
         self._encoded = {}
 
     def encoded(self, serial):
@@ -163,7 +164,7 @@ class World:
         self.clock = Clock(os.path.join(self.dir, "clock"), 0)
         self.conf_path, self.log_path = os.path.join(self.dir, "conf"), os.path.join(self.dir, "log")
         self.zones, self.proc, self.upstream_down = {}, None, False
-        self._next_poll, self.starts = 0, 0
+        self._next_poll, self.starts, self.last_hit = 0, 0, None
         self._sockets()
 
     # --- the network ----------------------------------------------------------------------------------------------
@@ -248,7 +249,9 @@ class World:
         if not zone or not zone.upstream or self.upstream_down:
             reply = crash_zone.answer(query, [], 2)
         elif qtype in (AXFR, IXFR) and tcp:
-            rrs = zone.encoded(zone.upstream)
+            rrs, old = zone.encoded(zone.upstream), crash_zone.serial_asked(query) if zone.ixfr and qtype == IXFR else None
+            if old is not None and 0 < old < zone.upstream:
+                return crash_zone.stream(query, crash_zone.difference(zone.encoded(old), rrs))
             return crash_zone.stream(query, rrs + rrs[:1])
         else:
             reply = crash_zone.answer(query, zone.encoded(zone.upstream)[:1] if qtype == SOA_TYPE else [])
@@ -301,27 +304,39 @@ class World:
 
     def fetch(self, zone):
         """AXFR as the secondary does it. None when the daemon does not give one now."""
-        query = question(zone.name, AXFR, 3)
-        messages, soas = [], 0
+        messages = self._transfer(question(zone.name, AXFR, 3))
+        if messages is None:
+            return None
+        v, old = Version(messages), zone.stored
+        zone.oracle.version(v)
+        zone.stored = v
+        if old is not None and old.serial != v.serial:
+            messages = self._transfer(question(zone.name, IXFR, 4, soa=old.rrset_octets(SOA_TYPE)[0]))
+            if messages:
+                v.check_ixfr(messages, old)
+        return v
+
+    def _transfer(self, query):
+        """The messages of an answer, None when it fails."""
+        messages, soas, want = [], 0, 2
         try:
             with socket.create_connection((self.addr, PORT), 5, (self.secondary, 0)) as s:
                 s.settimeout(5)
                 s.sendall(struct.pack(">H", len(query)) + query)
                 f = s.makefile("rb")
-                while soas < 2:
+                while soas < want:
                     head = f.read(2)
                     m = f.read(head[0] << 8 | head[1]) if len(head) == 2 else b""
                     if len(m) < 12 or m[3] & 15 or len(m) != head[0] << 8 | head[1]:
                         return None
                     messages.append(m)
-                    # the last record of an AXFR is its SOA; a zone of one message has both in it
+                    # the last record is the SOA that was the first; an IXFR may have nothing to tell
                     soas = count_soas(messages)
+                    if query[9] and len(list(answers(m))) == 1 and len(messages) == 1:
+                        break
         except OSError:
             return None
-        v = Version(messages)
-        zone.oracle.version(v)
-        zone.stored = v
-        return v
+        return messages
 
     # --- the loop -------------------------------------------------------------------------------------------------
 
@@ -349,6 +364,7 @@ class World:
     # --- the daemon -----------------------------------------------------------------------------------------------
 
     def start(self, mode=OFF, **arm):
+        self.last_hit = self.hit()
         self.page.arm(mode, self.root, **arm)  # a token is not ours: its module writes it without care
         self.clock.then = time.monotonic()
         self._next_poll = 0
@@ -361,6 +377,10 @@ class World:
             log.flush()
             self.proc = subprocess.Popen([self.program, "-c", self.conf_path, "-f"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                          env=env, cwd=self.dir, start_new_session=True, preexec_fn=_die_with_parent)
+
+    def hit(self):
+        """What was hit in the point that is on."""
+        return self.page.hit() or self.last_hit
 
     def alive(self):
         if self.proc is None:
@@ -497,6 +517,8 @@ class World:
             z._encoded = base.encoded.setdefault(name, {})
             self.zones[name] = z
         open(self.log_path, "w").close()
+        self.page.arm(OFF, self.root)
+        self.last_hit = None
 
     def save(self, base, path):
         os.makedirs(path)
@@ -526,9 +548,9 @@ def _ids(path):
         return set()
 
 
-def question(name, qtype, ident, flags=0):
+def question(name, qtype, ident, flags=0, soa=b""):
     wire = b"".join(bytes([len(x)]) + x.encode() for x in name.rstrip(".").split(".")) + b"\0"
-    return struct.pack(">HHHHHH", ident, flags, 1, 0, 0, 0) + wire + struct.pack(">HH", qtype, 1)
+    return struct.pack(">HHHHHH", ident, flags, 1, 0, bool(soa), 0) + wire + struct.pack(">HH", qtype, 1) + soa
 
 
 def skip_name(m, at):
@@ -564,7 +586,11 @@ def soa_serial(m):
 
 
 def count_soas(messages):
-    first = any(t == SOA_TYPE for t, _, _ in list(answers(messages[0]))[:1])
-    last = list(answers(messages[-1]))
-    many = len(messages) > 1 or len(last) > 1
-    return first + (many and bool(last) and last[-1][0] == SOA_TYPE)
+    """1: begun, 2: the last record is the SOA that the first one is."""
+    first, last = list(answers(messages[0]))[:1], list(answers(messages[-1]))[-1:]
+    if not first or first[0][0] != SOA_TYPE:
+        return 0
+    serials = [struct.unpack_from(">I", m, skip_name(m, skip_name(m, a[0][1])))[0] for m, a in
+               ((messages[0], first), (messages[-1], last)) if a and a[0][0] == SOA_TYPE]
+    one = len(messages) == 1 and last[0][1] == first[0][1]
+    return 1 + (not one and len(serials) == 2 and serials[0] == serials[1])

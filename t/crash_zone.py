@@ -87,6 +87,20 @@ def answer(query, records, rcode=0):
     return query[:2] + struct.pack(">HHHHH", 0x8400 | opcode << 8 | rcode, 1, len(records), 0, 0) + head + b"".join(records)
 
 
+def difference(old, new):
+    """What an IXFR answer holds: these encoded zones, each with its SOA first."""
+    gone, come = [r for r in old[1:] if r not in new], [r for r in new[1:] if r not in old]
+    return [new[0], old[0], *gone, new[0], *come, new[0]]
+
+
+def serial_asked(query):
+    """The serial in the authority section of an IXFR query, None without one."""
+    for rrset in dns.message.from_wire(query).authority:
+        if rrset.rdtype == SOA:
+            return rrset[0].serial
+    return None
+
+
 class Version:
     """A zone as it came over the wire."""
 
@@ -103,8 +117,27 @@ class Version:
         if first is None:
             raise Wrong("a transfer without SOA")
         self.zone, self.serial = first[0], first[3].serial
-        flat = sorted((n.to_wire(), t, ttl, r.to_wire()) for n, t, ttl, r in self.rrs)
-        self.digest = hashlib.sha256(repr(flat).encode()).hexdigest()
+        self.flat = frozenset((n.to_wire(), t, ttl, r.to_wire()) for n, t, ttl, r in self.rrs)
+        self.digest = hashlib.sha256(repr(sorted(self.flat)).encode()).hexdigest()
+
+    def check_ixfr(self, messages, old):
+        """The answer to an IXFR from `old`: applied to it, it is this version."""
+        rrs = [(s.name.to_wire(), s.rdtype, s.ttl, s[0].to_wire(), s[0]) for m in messages
+               for s in dns.message.from_wire(m, one_rr_per_rrset=True).answer]
+        if rrs[0][4].serial != self.serial or len(rrs) == 1 or rrs[1][1] != SOA:
+            return  # a newer version meanwhile, nothing new, or the whole zone
+        flat, adding = set(old.flat), True
+        for rr in rrs[1:-1]:
+            if rr[1] == SOA:
+                adding = not adding
+            if adding:
+                flat.add(rr[:4])
+            elif rr[:4] in flat:
+                flat.discard(rr[:4])
+            else:
+                raise Wrong("an IXFR from %d to %d takes away what is not there" % (old.serial, self.serial))
+        if flat != self.flat:
+            raise Wrong("an IXFR from %d to %d gives something else than AXFR" % (old.serial, self.serial))
 
     def rrset_octets(self, rtype):
         """The apex RRset of one type, for a secondary's answers."""
