@@ -186,6 +186,7 @@ class Bind(Server):
                "use-alt-transfer-source no; allow-transfer { 127.0.0.0/8; }; allow-query { any; }; notify-source %s; transfer-source %s; minimal-responses no;" %
                (self.addr, self.addr), "check-names primary ignore; check-names secondary ignore; check-integrity no; masterfile-format text;",
                "check-wildcard no; check-mx ignore; check-srv-cname ignore; max-journal-size 1m; min-retry-time 1; empty-zones-enable no;",
+               "max-records-per-type 0; max-types-per-name 0;",
                "geoip-directory none; lock-file none; };", "controls { };"]
         if self.tsig:
             out.append('key "%s" { algorithm %s; secret "%s"; };' % (key, self.tsig.algorithm, self.tsig.secret))
