@@ -89,6 +89,7 @@ static void meta_fill(struct build_job *b)
 	memcpy(m->salt, b->dp.salt, b->dp.salt_len);
 	m->salt_len = b->dp.salt_len;
 	m->records = t->intake.records;
+	m->octets = t->intake.bytes;
 	m->next_seq = atomic_load(&b->next_seq);
 	m->held = false;
 	memcpy(m->content_policy, b->fingerprint, sizeof(m->content_policy));

@@ -57,7 +57,9 @@ static int apply(struct preparing *p)
 
 		j->too_large = err == ZS_ELIMIT;
 		j->misfit = f != IXFR_OK && f != IXFR_LOCAL;
-		snprintf(j->reason, sizeof(j->reason), "%s: %s", ixfr_fault_text(f), ixfr_text(j->in->ixfr));
+		if (err != ZS_EHELD) /* that is described with its names */
+			snprintf(j->reason, sizeof(j->reason), "%s: %s", ixfr_fault_text(f),
+				 ixfr_text(j->in->ixfr));
 	}
 	return err;
 }
@@ -176,6 +178,9 @@ static int judge(struct preparing *p)
 		return 0;
 	if (now > p->in->max_records)
 		intake_hold(p->in, IR_RECORDS_LIMIT, j->zone->wire);
+	if (j->old.octets &&
+	    j->old.octets + p->sums.octets_added > p->in->max_bytes + p->sums.octets_deleted)
+		intake_hold(p->in, IR_BYTES_LIMIT, j->zone->wire);
 	guard_content(p->in, &(struct guard_figures){ .zone = j->zone->wire,
 						      .records = now,
 						      .old_records = was,
@@ -366,6 +371,7 @@ static void figures(struct preparing *p)
 	const struct change_sums *s = &p->sums;
 
 	d->records = (int64_t)s->records_added - (int64_t)s->records_deleted;
+	d->octets = (int64_t)s->octets_added - (int64_t)s->octets_deleted;
 	d->rrsets = (int64_t)s->rrsets_added - (int64_t)s->rrsets_deleted;
 	d->cuts = (int64_t)p->spliced.cuts_came - (int64_t)p->spliced.cuts_gone;
 	d->largest_ttl = s->largest_ttl;

@@ -290,9 +290,11 @@ static void meta_apply(struct version_job *j)
 
 	m->signatures = (uint64_t)((int64_t)m->signatures + d->signatures);
 	if (j->kind == VERSION_CHANGE) {
-		m->records = (uint64_t)((d->whole ? 0 : (int64_t)m->records) + d->records);
-		m->rrsets = (uint64_t)((d->whole ? 0 : (int64_t)m->rrsets) + d->rrsets);
-		m->cuts = (uint64_t)((d->whole ? 0 : (int64_t)m->cuts) + d->cuts);
+		m->records = (uint64_t)((int64_t)m->records + d->records);
+		if (m->octets)
+			m->octets = (uint64_t)((int64_t)m->octets + d->octets);
+		m->rrsets = (uint64_t)((int64_t)m->rrsets + d->rrsets);
+		m->cuts = (uint64_t)((int64_t)m->cuts + d->cuts);
 		if (d->largest_ttl > m->largest_ttl)
 			m->largest_ttl = d->largest_ttl;
 		m->have_upstream = true;

@@ -12,9 +12,8 @@
 
 /* What META of the base needs to become META of the version. */
 struct meta_delta {
-	int64_t records, rrsets, cuts, signatures;
+	int64_t records, octets, rrsets, cuts, signatures;
 	uint32_t largest_ttl;
-	bool whole;             /* records, rrsets, cuts are the new values, not differences */
 };
 
 enum version_kind { VERSION_ROUTINE, VERSION_CHANGE };

@@ -65,6 +65,7 @@ static const struct field fields[] = {
 	F(25, U8, held_reason),
 	F(26, FLAG, held),
 	F(27, TEXT, content_policy),
+	F(28, U64, octets),
 };
 #define FIELDS (sizeof fields / sizeof fields[0])
 

@@ -328,6 +328,18 @@ def test_guards_by_ixfr(rig, policy):
     assert set(x.kinds()[1:]) == {IXFR}
 
 
+@pytest.mark.parametrize("limits,extra", [({"records": "120"}, crowd(60, 60)), ({"bytes": "4000"}, crowd(60, 60))], ids=["records", "bytes"])
+def test_limits_are_of_the_zone_whatever_way_it_grows(rig, limits, extra):
+    """By differences each of which is small the zone must not outgrow its limit."""
+    x = Line(rig, text(1, crowd(60)), limits=limits)
+    first = x.published()
+    x.primary.next(text(2, crowd(60) + extra))
+    x.seal.wait_alarm(ZONE, "held", "limit")
+    assert x.seal.serial(ZONE) == first
+    x.next(text(3, crowd(55)))
+    x.check()
+
+
 def test_the_limit_of_an_rrset_by_ixfr(rig):
     big = zones.big_rrset(ZONE, 15000)
     x = Line(rig, text(1, "\n".join(big[:10]) + "\n"), limits={"rrset": "4k"})
