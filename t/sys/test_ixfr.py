@@ -91,6 +91,15 @@ def test_no_difference_is_to_be_had(rig):
     x.check()
 
 
+def test_a_lone_soa_that_is_newer(rig):
+    """It may be the first of many messages: only silence tells, a short one."""
+    x = Line(rig, how="lone")
+    x.published()
+    x.next(text(2, A))
+    x.check()
+    assert x.kinds() == [AXFR, IXFR, AXFR]
+
+
 def odd(drop=(), delete=(), add=(), instead=None):
     """The right difference with records taken out of it and put into it."""
     def made(primary, serial):
