@@ -159,6 +159,32 @@ void build_keep(struct build *b);
 int store_donor(struct store *s, struct kv **out);
 void store_drop_donors(struct store *s);
 
+/* --- backup --------------------------------------------------------------------------------------------- */
+struct manifest;
+#define STORE_RESTORED "RESTORED" /* file in a zone's directory: the mark of a copy */
+struct store_backup_opts {
+	int (*tick)(void *ctx); /* now and then; non-zero ends the copy and is the answer. NULL: none */
+	void *ctx;
+};
+struct store_backup {
+	uint64_t version;       /* copied; 0: nothing was stored yet, or the copy failed */
+	uint64_t items, octets;
+	bool target;            /* what failed is where it is written to, not the zone */
+};
+/*
+ * Copies the newest committed version and the zone's small texts to where m's directory is, as the zone's
+ * part of a state directory, and lists them in m. Commits may go on meanwhile. When it fails with `target`
+ * unset, what m lists is good all the same, without a generation of this zone. Not synced: manifest_save().
+ */
+int store_backup(struct store *s, struct manifest *m, const struct store_backup_opts *o,
+		 struct store_backup *out);
+/*
+ * This directory is a copy: newer versions than its own may be in the world. Stays so over restarts until
+ * store_restored_over(), which comes after a new version was committed above all of them.
+ */
+bool store_is_restored(const struct store *s);
+int store_restored_over(const struct store *s);
+
 /* --- key register: who uses which key object (own small environment, state-dir/register) ---------------- */
 struct keyreg;
 struct keyreg_entry {
@@ -180,6 +206,11 @@ int keyreg_put(struct keyreg *r, const struct keyreg_entry *e);   /* durable bef
 /* Is this key registered for this zone? ZS_ENOENT; ZS_ECRC: damaged, to be put again. */
 int keyreg_has(struct keyreg *r, const uint8_t id[16], const uint8_t *zone, size_t zone_len);
 int keyreg_remove(struct keyreg *r, const uint8_t id[16], const uint8_t *zone, size_t zone_len);
+/*
+ * The register as a text, listed in m as "keys.txt". keyreg_open() takes such a text (state-dir/register/
+ * keys.txt) into a register that it makes anew, and removes it; ZS_EFORMAT: the text is none, nothing is made.
+ */
+int keyreg_backup(struct keyreg *r, struct manifest *m);
 int keyreg_each(struct keyreg *r, int (*fn)(void *ctx, const struct keyreg_entry *e), void *ctx);
 
 #endif

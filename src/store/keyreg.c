@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/crc.h"
 #include "base/err.h"
@@ -51,20 +52,25 @@ static MDB_val to_val(const void *p, size_t len)
 	return (MDB_val){ .mv_size = len, .mv_data = (void *)(uintptr_t)p };
 }
 
+static int put_rec(MDB_txn *txn, MDB_dbi dbi, const uint8_t *key, size_t klen, uint8_t *rec, size_t len)
+{
+	MDB_val k = to_val(key, klen), v = to_val(rec, len);
+
+	rec[0] = REG_FORMAT;
+	put_be32(rec + 1, reg_crc(key, klen, rec, len));
+	return mdb_put(txn, dbi, &k, &v, 0);
+}
+
 /* One record, or its removal (len 0), synced. */
 static int reg_write(struct keyreg *r, const uint8_t *key, size_t klen, uint8_t *rec, size_t len)
 {
-	MDB_val k = to_val(key, klen), v = to_val(rec, len);
+	MDB_val k = to_val(key, klen);
 	MDB_txn *txn;
 	int rc = mdb_txn_begin(r->env, NULL, 0, &txn);
 
 	if (rc)
 		return zs_from_mdb(rc);
-	if (len) {
-		rec[0] = REG_FORMAT;
-		put_be32(rec + 1, reg_crc(key, klen, rec, len));
-	}
-	rc = len ? mdb_put(txn, r->dbi, &k, &v, 0) : mdb_del(txn, r->dbi, &k, NULL);
+	rc = len ? put_rec(txn, r->dbi, key, klen, rec, len) : mdb_del(txn, r->dbi, &k, NULL);
 	if (rc)
 		mdb_txn_abort(txn);
 	else
@@ -125,26 +131,89 @@ static int reg_sync(struct store_dir *d)
 	return rc;
 }
 
+/* --- what a backup brought back ------------------------------------------------------------------------- */
+
+static int encode(const struct keyreg_entry *e, uint8_t rec[static REG_MAX], size_t *len)
+{
+	struct wr w = wr_fixed(rec, REG_MAX);
+	size_t name = strnlen(e->keystore, sizeof e->keystore);
+
+	if (name == sizeof e->keystore || e->zone_len == 0)
+		return ZS_EINVAL;
+	wr_space(&w, REG_HEAD);
+	wr_u8(&w, e->role);
+	wr_u8(&w, e->algorithm);
+	wr_u64(&w, (uint64_t)e->created);
+	wr_u8(&w, (uint8_t)name);
+	wr_bytes(&w, e->keystore, name);
+	*len = w.len;
+	return w.err;
+}
+
+struct fill { MDB_txn *txn; MDB_dbi dbi; };
+
+static int fill_one(void *ctx, const struct keyreg_entry *e)
+{
+	uint8_t key[16 + 255], rec[REG_MAX];
+	struct fill *f = ctx;
+	size_t len;
+	int rc = encode(e, rec, &len);
+
+	return rc ? rc
+		  : zs_from_mdb(put_rec(f->txn, f->dbi, key, make_key(key, e->id, e->zone, e->zone_len), rec,
+					len));
+}
+
+/* All entries of the text in one transaction. Without a text there are none. */
+static int reg_fill(struct keyreg *r, const char *path)
+{
+	struct fill f = { .dbi = r->dbi };
+	char *text = NULL;
+	size_t len = 0;
+	int rc = fs_read_checked(path, KEYREG_TEXT_MAX, &text, &len);
+
+	if (rc)
+		return rc == ZS_ENOENT ? 0 : rc == ZS_ECRC ? ZS_EFORMAT : rc;
+	rc = zs_from_mdb(mdb_txn_begin(r->env, NULL, 0, &f.txn));
+	if (!rc) {
+		rc = keyreg_text_each(text, fill_one, &f);
+		if (rc)
+			mdb_txn_abort(f.txn);
+		else
+			rc = zs_from_mdb(mdb_txn_commit(f.txn));
+	}
+	free(text);
+	return rc;
+}
+
 /*
  * Made under another name, closed and renamed when it is whole: half a register is never found under its
  * name.
  */
 static int reg_make(struct keyreg *r, struct store_dir *d)
 {
-	char *tmp = path_join(d->path, "register/new");
+	char *tmp = path_join(d->path, "register/new"), *text = path_join(d->path, "register/keys.txt");
 	int rc;
 
-	if (!tmp)
+	if (!tmp || !text) {
+		free(tmp);
+		free(text);
 		return ZS_ENOMEM;
+	}
 	gen_unlink(tmp);
 	rc = reg_open(r, tmp, true);
+	if (!rc)
+		rc = reg_fill(r, text);
 	if (r->env)
 		mdb_env_close(r->env);
 	r->env = NULL;
 	if (!rc && rename(tmp, r->path))
 		rc = zs_from_errno(errno);
 	gen_unlink(tmp); /* its lock file, or all of it */
+	if (!rc)
+		unlink(text); /* one that comes back after a crash is not looked at any more */
 	free(tmp);
+	free(text);
 	return rc;
 }
 
@@ -226,18 +295,10 @@ void keyreg_close(struct keyreg *r)
 int keyreg_put(struct keyreg *r, const struct keyreg_entry *e)
 {
 	uint8_t key[16 + 255], rec[REG_MAX];
-	struct wr w = wr_fixed(rec, sizeof rec);
-	size_t name = strnlen(e->keystore, sizeof e->keystore);
+	size_t len;
+	int rc = encode(e, rec, &len);
 
-	if (name == sizeof e->keystore || e->zone_len == 0)
-		return ZS_EINVAL;
-	wr_space(&w, REG_HEAD);
-	wr_u8(&w, e->role);
-	wr_u8(&w, e->algorithm);
-	wr_u64(&w, (uint64_t)e->created);
-	wr_u8(&w, (uint8_t)name);
-	wr_bytes(&w, e->keystore, name);
-	return reg_write(r, key, make_key(key, e->id, e->zone, e->zone_len), rec, w.len);
+	return rc ? rc : reg_write(r, key, make_key(key, e->id, e->zone, e->zone_len), rec, len);
 }
 
 int keyreg_has(struct keyreg *r, const uint8_t id[16], const uint8_t *zone, size_t zone_len)

@@ -158,6 +158,11 @@ uint64_t aside_marked(const struct store *s);                 /* number, 0: none
 void aside_unmark(struct store *s);
 void aside_replaced(struct store *s, struct gen *old);        /* a damaged one that is no longer live */
 
+/* keyreg_text.c */
+#define KEYREG_TEXT_MAX ((size_t)1 << 30)
+/* Entries of a text without its checksum line, which is cut up. ZS_EFORMAT. */
+int keyreg_text_each(char *text, int (*fn)(void *ctx, const struct keyreg_entry *e), void *ctx);
+
 /* dir.c */
 /* Numbers of the generation files of a zone, rising, heap. Names that are none (damaged-...) are left out. */
 int dir_generations(const char *path, uint64_t **out, size_t *n);
