@@ -27,6 +27,7 @@ struct vmanage_ops {
 	void (*tested)(void *ctx, uint64_t id, int result, const char *text);   /* hsm test */
 	/* state changed: "ready", "login", "no token: ...", "PIN latch set: ..." */
 	void (*state)(void *ctx, bool up, const char *text);
+	void (*backed_up)(void *ctx, uint64_t id, int result, const char *text);
 };
 
 /* fd: the parent's end; taken. Sends setup at once. Strings of setup are copied. */
@@ -43,6 +44,8 @@ int vmanage_engine(struct vmanage *m, int fd);
 int vmanage_generate(struct vmanage *m, uint64_t id, const struct keymap_line *line);
 int vmanage_delete(struct vmanage *m, uint64_t id, const uint8_t key[KEY_ID_LEN]);
 int vmanage_test(struct vmanage *m, uint64_t id);
+/* File keys only: all of them go into this open directory, listed in its MANIFEST. dir stays the caller's. */
+int vmanage_backup(struct vmanage *m, uint64_t id, int dir);
 int vmanage_retry(struct vmanage *m);  /* clears the latch and tries the login again (`hsm retry`) */
 /* Seconds (monotonic) of a vendor call that has passed its deadline, 0 none: the parent kills the process. */
 int vmanage_overdue(const struct vmanage *m, mono_t now);

@@ -51,6 +51,8 @@ struct backend_ops {
 	int (*generate)(struct backend *b, const struct keymap_line *l, uint8_t *pub, size_t *pub_len);
 	int (*remove)(struct backend *b, const uint8_t id[KEY_ID_LEN]);
 	int (*test)(struct backend *b, char *text, size_t cap);
+	/* Copies all keys into a directory that is open, and lists them there. NULL: they cannot leave. */
+	int (*backup)(struct backend *b, int dir, char *text, size_t cap);
 	void (*free)(struct backend *b);
 
 	int (*session_open)(struct backend *b, struct call_mark *mark, struct session **out);

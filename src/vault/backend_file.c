@@ -6,6 +6,7 @@
  */
 #include "backend.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #include "base/clk.h"
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/manifest.h"
 #include "base/text.h"
 
 #define PEM_FILE_MAX 16384
@@ -408,6 +410,61 @@ static int file_test(struct backend *base, char *text, size_t cap)
 	return rc;
 }
 
+static bool is_key_file(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n == 2 * KEY_ID_LEN + 4 && strcmp(name + n - 4, ".pem") == 0;
+}
+
+static int backup_one(const struct file_backend *b, struct manifest *m, const char *name)
+{
+	char path[4096 + 64], *text = NULL;
+	size_t len = 0;
+	int rc;
+
+	snprintf(path, sizeof(path), "%s/%s", b->setup->key_dir, name);
+	rc = fs_read_secret(path, PEM_FILE_MAX, &text, &len);
+	if (rc)
+		return rc == ZS_ENOENT ? 0 : rc; /* removed meanwhile */
+	rc = manifest_write(m, name, text, len);
+	fs_free_secret(text, len);
+	return rc;
+}
+
+/* Every key file, used or not: keymap and key states say which ones count. */
+static int file_backup(struct backend *base, int dir, char *text, size_t cap)
+{
+	struct file_backend *b = (struct file_backend *)base;
+	char to[64];
+	struct manifest *m;
+	struct dirent *e;
+	DIR *d = opendir(b->setup->key_dir);
+	int rc = 0;
+
+	snprintf(to, sizeof(to), MANIFEST_FD_PATH, dir);
+	m = manifest_new(to);
+	if (!d || !m) {
+		rc = d ? ZS_ENOMEM : zs_from_errno(errno);
+		snprintf(text, cap, "key directory: %s", zs_strerror(rc));
+	}
+	while (!rc && (e = readdir(d))) {
+		if (!is_key_file(e->d_name))
+			continue;
+		rc = backup_one(b, m, e->d_name);
+		if (rc)
+			snprintf(text, cap, "key file %.100s: %s", e->d_name, zs_strerror(rc));
+	}
+	if (!rc && (rc = manifest_save(m, clk_wall())))
+		snprintf(text, cap, "list of the key files: %s", zs_strerror(rc));
+	if (!rc)
+		snprintf(text, cap, "%llu", (unsigned long long)manifest_files(m));
+	if (d)
+		closedir(d);
+	manifest_free(m);
+	return rc;
+}
+
 static void file_free(struct backend *base)
 {
 	free(base);
@@ -420,6 +477,7 @@ static const struct backend_ops file_ops = {
 	.generate = file_generate,
 	.remove = file_remove,
 	.test = file_test,
+	.backup = file_backup,
 	.free = file_free,
 	.session_open = file_session_open,
 	.session_close = file_session_close,

@@ -156,6 +156,8 @@ static void free_errands(struct errand *e)
 	while (e) {
 		struct errand *next = e->next;
 
+		if (e->kind == ERRAND_BACKUP)
+			close(e->dir);
 		free(e);
 		e = next;
 	}

@@ -32,7 +32,7 @@ struct jobset {
 	struct job job[];
 };
 
-enum errand_kind { ERRAND_GENERATE, ERRAND_DELETE, ERRAND_TEST };
+enum errand_kind { ERRAND_GENERATE, ERRAND_DELETE, ERRAND_TEST, ERRAND_BACKUP };
 
 /* Key management, done by the steward one after the other. */
 struct errand {
@@ -40,6 +40,7 @@ struct errand {
 	enum errand_kind kind;
 	uint64_t id;
 	struct keymap_line line; /* DELETE: only the id */
+	int dir;                 /* BACKUP: an open directory; closed by who frees the errand */
 	int result;
 	uint8_t pub[PUBKEY_MAX];
 	size_t pub_len;

@@ -242,6 +242,20 @@ static int on_tested(struct vmanage *m, struct rd *r)
 	return 0;
 }
 
+static int on_backed_up(struct vmanage *m, struct rd *r)
+{
+	uint64_t id = rd_u64(r);
+	uint8_t status = rd_u8(r);
+	char text[512];
+
+	proto_get_str(r, text, sizeof(text));
+	if (rd_done(r))
+		return ZS_EFORMAT;
+	if (m->ops->backed_up)
+		m->ops->backed_up(m->ctx, id, proto_err(status), text);
+	return 0;
+}
+
 static int on_frame(struct vmanage *m, struct frame *f)
 {
 	struct rd r = rd_init(f->data, f->len);
@@ -263,6 +277,8 @@ static int on_frame(struct vmanage *m, struct frame *f)
 		return on_deleted(m, &r);
 	case PT_TESTED:
 		return on_tested(m, &r);
+	case PT_BACKED_UP:
+		return on_backed_up(m, &r);
 	}
 	return ZS_EFORMAT;
 }
@@ -363,6 +379,20 @@ int vmanage_test(struct vmanage *m, uint64_t id)
 
 	wr_u64(&w, id);
 	return send_frame(m, PT_TEST, &w);
+}
+
+int vmanage_backup(struct vmanage *m, uint64_t id, int dir)
+{
+	uint8_t buf[8];
+	struct wr w = wr_fixed(buf, sizeof(buf));
+	int rc;
+
+	wr_u64(&w, id);
+	rc = frame_send(m->conn, PT_BACKUP, w.p, w.len, &dir, 1);
+	if (rc)
+		return rc;
+	rc = frame_flush(m->conn);
+	return rc == ZS_EAGAIN ? 0 : rc;
 }
 
 int vmanage_retry(struct vmanage *m)

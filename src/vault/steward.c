@@ -114,6 +114,10 @@ static void run_errand(struct crew *c, struct errand *e)
 	case ERRAND_TEST:
 		e->result = ops->test(c->backend, e->text, sizeof(e->text));
 		break;
+	case ERRAND_BACKUP:
+		e->result = ops->backup ? ops->backup(c->backend, e->dir, e->text, sizeof(e->text))
+					: ZS_EINVAL;
+		break;
 	}
 }
 

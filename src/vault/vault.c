@@ -218,6 +218,29 @@ static void on_errand(struct vault *v, struct frame *f, enum errand_kind kind)
 	crew_errand(v->crew, e);
 }
 
+/* The keys go where the descriptor points, and nowhere else: no name comes with it. */
+static void on_backup(struct vault *v, struct frame *f)
+{
+	struct rd r = rd_init(f->data, f->len);
+	uint64_t id = rd_u64(&r);
+	struct errand *e;
+
+	if (rd_done(&r) || f->nfds != 1) {
+		fail(v, EXIT_PROTOCOL, "bad BACKUP");
+		return;
+	}
+	e = calloc(1, sizeof(*e));
+	if (!e) {
+		fail(v, EXIT_PROTOCOL, "out of memory");
+		return;
+	}
+	e->kind = ERRAND_BACKUP;
+	e->id = id;
+	e->dir = f->fds[0];
+	f->nfds = 0;
+	crew_errand(v->crew, e);
+}
+
 static void on_pin(struct vault *v, struct frame *f)
 {
 	int fd = -1;
@@ -256,6 +279,9 @@ static void on_parent_frame(struct vault *v, struct frame *f)
 		break;
 	case PT_TEST:
 		on_errand(v, f, ERRAND_TEST);
+		break;
+	case PT_BACKUP:
+		on_backup(v, f);
 		break;
 	case PT_PIN:
 		on_pin(v, f);
@@ -410,7 +436,7 @@ static void drop_job(struct job *j)
 
 static void put_errand(struct vault *v, const struct errand *e)
 {
-	static const uint8_t type[] = { PT_GENERATED, PT_DELETED, PT_TESTED };
+	static const uint8_t type[] = { PT_GENERATED, PT_DELETED, PT_TESTED, PT_BACKED_UP };
 	struct wr w = wr_growing(4096);
 
 	wr_u64(&w, e->id);
@@ -418,7 +444,7 @@ static void put_errand(struct vault *v, const struct errand *e)
 	if (e->kind == ERRAND_GENERATE) {
 		wr_u16(&w, (uint16_t)(e->result ? 0 : e->pub_len));
 		wr_bytes(&w, e->pub, e->result ? 0 : e->pub_len);
-	} else if (e->kind == ERRAND_TEST) {
+	} else if (e->kind == ERRAND_TEST || e->kind == ERRAND_BACKUP) {
 		proto_put_str(&w, e->text);
 	}
 	to_parent(v, type[e->kind], &w);
@@ -460,6 +486,8 @@ static void take_news(struct vault *v)
 
 		n.errands = e->next;
 		put_errand(v, e);
+		if (e->kind == ERRAND_BACKUP)
+			close(e->dir);
 		free(e);
 	}
 	if (n.exit_status)
