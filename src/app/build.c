@@ -476,6 +476,7 @@ static void published(void *arg)
 	z->version = b->version;
 	zone_damage_over(z, b->aside);
 	publish_swap(z, b->pub, &b->pub_meta, b->earliest);
+	zone_restored_over(z);
 	downstream_keys(z, &b->keys);
 	z->rebuild = false;
 	z->publish_ordered = false;

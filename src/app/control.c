@@ -161,6 +161,14 @@ void ctl_data(struct ctl *c, json_t *data)
 		json_decref(data);
 }
 
+void ctl_progress(struct ctl *c, json_t *data)
+{
+	if (c->client)
+		ctl_send(c, ctl_msg("progress", data));
+	else
+		json_decref(data);
+}
+
 /* The request is over: the next one of this client may be read, in another turn of the loop. */
 static void ctl_over(struct ctl *c)
 {

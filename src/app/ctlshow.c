@@ -3,6 +3,7 @@
  * The zone status: ctlshow_zone.c. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "ctlshow.h"
 #include "ctltable.h"
 
@@ -170,6 +171,38 @@ void show_message(json_t *answer)
 	put_safe(stdout, show_text(answer, "keystore"));
 	printf(": ");
 	put_safe(stdout, show_text(answer, "message"));
+	putchar('\n');
+}
+
+static long long number(json_t *o, const char *key)
+{
+	return (long long)json_integer_value(json_object_get(o, key));
+}
+
+void show_progress(json_t *progress)
+{
+	static const char wipe[] = "\r\033[K";
+
+	if (!isatty(STDERR_FILENO))
+		return;
+	fputs(wipe, stderr);
+	if (!progress)
+		return;
+	put_safe(stderr, show_text(progress, "phase"));
+	fprintf(stderr, ": %lld of %lld zones, %lld MiB", number(progress, "zones"), number(progress, "of"),
+		number(progress, "octets") >> 20);
+	fflush(stderr);
+}
+
+void show_backup(json_t *answer)
+{
+	put_safe(stdout, show_text(answer, "directory"));
+	printf(": %lld zones, %lld MiB, %lld key files", number(answer, "zones"),
+	       number(answer, "octets") >> 20, number(answer, "keys"));
+	if (number(answer, "empty"))
+		printf("; %lld zones without a version yet", number(answer, "empty"));
+	if (number(answer, "failed"))
+		printf("; %lld zones are NOT in it", number(answer, "failed"));
 	putchar('\n');
 }
 

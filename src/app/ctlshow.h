@@ -15,6 +15,9 @@ void show_keystores(json_t *answer);
 void show_message(json_t *answer);
 void show_level(json_t *answer);
 void show_check(json_t *answer);
+void show_backup(json_t *answer);
+/* On a terminal, one line that is overwritten; NULL: no more of it. */
+void show_progress(json_t *progress);
 void show_warnings(json_t *answer);
 /* "errors" of an answer, on stderr. */
 void show_errors(json_t *answer);

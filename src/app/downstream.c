@@ -469,14 +469,29 @@ static void guard_count(const struct zone *z, bool first_signed, unsigned *liste
 	}
 }
 
-/* Nobody listed answered within the time: go on, above everything they may have. */
-static void guard_give_up(struct zone *z)
+/*
+ * How many must have answered. What came back from a backup may be behind all of them, and the one that is
+ * away may be the one that is furthest: each of them is heard.
+ */
+static unsigned guard_wants(const struct zone *z, unsigned listed)
 {
-	log_msg(LL_ERR, "serial", z->name, "event=guard: no listed secondary answered in %d s", GUARD_MAX_S);
+	return z->restored && !z->guard_open ? listed : listed > 0;
+}
+
+/* Who was to answer did not within the time: go on, above everything they may have. */
+static void guard_give_up(struct zone *z, unsigned listed)
+{
+	const char *who = z->restored ? "not every listed secondary" : "no listed secondary";
+
+	if (listed)
+		log_msg(LL_ERR, "serial", z->name, "event=guard: %s answered in %d s", who, GUARD_MAX_S);
 	if (z->have_floor && z->conf->upstream_dnssec != UPDNSSEC_PASS) /* there the serial is upstream's */
-		downstream_raise_floor(z, z->floor + GUARD_SKIP, "no secondary answered");
-	zone_alarm_set(z, ALARM_PUBLICATION,
-		       "no listed secondary answered since the start: published with a serial skip");
+		downstream_raise_floor(z, z->floor + GUARD_SKIP,
+				       listed ? "secondaries did not answer"
+					      : "restored, and no secondary can be asked");
+	if (listed)
+		zone_alarm_set(z, ALARM_PUBLICATION,
+			       "%s answered since the start: published with a serial skip", who);
 }
 
 bool downstream_guard_passed(struct zone *z)
@@ -494,9 +509,10 @@ bool downstream_guard_passed(struct zone *z)
 		guard_timer(z);
 	}
 	guard_count(z, first, &listed, &answered, &all_tried);
-	if (listed && !answered && clk_wall().s - z->guard_since.s < GUARD_MAX_S) {
+	if (answered < guard_wants(z, listed) && clk_wall().s - z->guard_since.s < GUARD_MAX_S) {
 		zone_alarm_set(z, ALARM_PUBLICATION,
-			       "waiting for an answer of a listed secondary before the first new version");
+			       "waiting for an answer of %s listed secondary before the first new version",
+			       z->restored ? "each" : "a");
 		return false;
 	}
 	if (listed && answered && !all_tried)
@@ -509,8 +525,8 @@ bool downstream_guard_passed(struct zone *z)
 		return false;
 	}
 	z->signed_open = first;
-	if (listed && !answered && !z->guard_open)
-		guard_give_up(z);
+	if (!z->guard_open && (answered < guard_wants(z, listed) || (z->restored && !listed)))
+		guard_give_up(z, listed);
 	else
 		zone_alarm_clear(z, ALARM_PUBLICATION);
 	z->guard_open = true;

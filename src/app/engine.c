@@ -140,7 +140,18 @@ static void calls_expire(struct engine *e, bool all)
 
 static uint8_t answer_to(uint8_t type)
 {
-	return type == IPC_GENERATE ? IPC_GENERATED : type == IPC_RELOAD ? IPC_RELOADED : IPC_HSM;
+	switch (type) {
+	case IPC_GENERATE:
+		return IPC_GENERATED;
+	case IPC_RELOAD:
+		return IPC_RELOADED;
+	case IPC_BACKUP:
+		return IPC_BACKUP_DIR;
+	case IPC_BACKUP_END:
+		return IPC_BACKED_UP;
+	default:
+		return IPC_HSM;
+	}
 }
 
 int engine_ask(struct engine *e, uint8_t type, const void *data, size_t len,
@@ -600,6 +611,11 @@ static void parent_frame(struct engine *e, struct frame *f)
 		break;
 	case IPC_GENERATED:
 	case IPC_HSM:
+	case IPC_BACKED_UP:
+		call_done(e, f, false);
+		break;
+	case IPC_BACKUP_DIR:
+		backup_take_fds(e, f);
 		call_done(e, f, false);
 		break;
 	case IPC_RELOADED:
@@ -662,7 +678,7 @@ static void quit_poll(void *arg)
 {
 	struct engine *e = arg;
 
-	bool busy = e->zombies > 0;
+	bool busy = e->zombies > 0 || e->backup;
 
 	for (size_t i = 0; i < e->nzone; i++)
 		busy |= e->zone[i]->jobs > 0;
@@ -678,6 +694,7 @@ void engine_quit(struct engine *e)
 		return;
 	e->quitting = true;
 	log_msg(LL_INFO, "engine", NULL, "ending");
+	backup_cancel(e);
 	for (size_t i = 0; i < e->nzone; i++) /* what waits for a key store comes back cancelled */
 		zone_event(e->zone[i], EV_CLOSE);
 	calls_expire(e, true);
@@ -722,6 +739,7 @@ int engine_main(int fd)
 {
 	struct engine e = { .control_fd = -1,
 			    .reg_lock = PTHREAD_MUTEX_INITIALIZER,
+			    .backup_fd = { -1, -1 },
 			    .started = clk_wall(),
 			    .bundle = wr_growing(2 * (size_t)CONF_FILE_MAX) };
 

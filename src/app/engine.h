@@ -25,6 +25,7 @@ struct event_base;
 struct zone;
 struct control;
 struct http;
+struct backup;
 
 #define KEYSTORE_REQUESTS_MAX 65536
 
@@ -96,6 +97,7 @@ struct engine {
 	int *stats_fd; size_t nstats;
 	struct control *control;
 	struct http *http;
+	struct backup *backup; int backup_fd[2]; /* being written; directories on their way to it */
 	struct engine_counters count;
 	wall_t started;
 	bool clocks_parted; int64_t agree_since; /* boot clock */
@@ -133,5 +135,9 @@ wall_t engine_now(const struct engine *e);
 void engine_transfer_slot(struct engine *e);
 /* Orderly end: jobs in hand finish their commit, then the loop ends. */
 void engine_quit(struct engine *e);
+
+/* backup.c */
+void backup_cancel(struct engine *e);
+void backup_take_fds(struct engine *e, struct frame *f); /* what the parent's answer brought */
 
 #endif

@@ -23,6 +23,8 @@ enum ipc_type {
 	IPC_PAGE,         /* fd: the page for fault marks (faultmark.h) */
 	IPC_QUARANTINE,   /* u64 zone: two faults within an hour, leave it alone */
 	IPC_QUIT,
+	IPC_BACKUP_DIR,   /* u64 request, u32 -result, text: why not; fds: directories for zones and register */
+	IPC_BACKED_UP,    /* u64 request, u32 -result, text: why not, or how many file keys */
 	/* engine -> parent */
 	IPC_READY = 64,   /* config loaded, sockets taken */
 	IPC_GENERATE,     /* u64 request, 16 octets key id, u8 zone length, zone, u8 role */
@@ -30,6 +32,8 @@ enum ipc_type {
 	IPC_HSM_TEST,     /* u64 request, text: key store */
 	IPC_HSM_RETRY,    /* u64 request, text: key store */
 	IPC_STOP,         /* an operator said stop */
+	IPC_BACKUP,       /* u64 request, text: directory, which the parent makes */
+	IPC_BACKUP_END,   /* u64 request, u8: 1 the engine's part is written, 0 it was given up */
 };
 
 #define IPC_PART_MAX (4u << 20)

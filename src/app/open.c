@@ -30,6 +30,7 @@ struct open_job {
 	int damage;          /* why the generation is set aside */
 	char aside[64];      /* and as what */
 	int keys_damage;     /* its key state alone */
+	bool restored;
 	bool marked;         /* it was found damaged before the start */
 	struct held held;
 };
@@ -102,6 +103,7 @@ static void open_run(void *arg)
 		read_generation_keys(j);
 		store_aside_name(j->store, j->aside, sizeof(j->aside));
 		j->marked = store_is_damaged(j->store);
+		j->restored = store_is_restored(j->store);
 		if (j->pub)
 			j->version = snap_version(j->pub->source);
 	}
@@ -115,6 +117,10 @@ static void adopt(struct zone *z, struct open_job *j)
 {
 	z->store = j->store;
 	z->keys = j->keys;
+	z->restored = j->restored;
+	if (z->restored)
+		log_msg(LL_NOTICE, "zone", z->name,
+			"event=restored: from a backup; secondaries may have newer versions");
 	if (j->held.set && j->held.conf == held_conf(z->conf)) {
 		z->held = true;
 		z->held_serial = j->held.serial;
@@ -151,6 +157,31 @@ static void adopt(struct zone *z, struct open_job *j)
 	} else {
 		log_msg(LL_INFO, "zone", z->name, "event=opened: nothing stored yet");
 	}
+}
+
+static void over_done(void *arg)
+{
+	zone_job_end(arg);
+}
+
+static void over_run(void *arg)
+{
+	struct zone *z = arg;
+	int err = store_restored_over(z->store);
+
+	if (err) /* costs the same care at the next start */
+		log_msg(LL_WARN, "zone", z->name, "the mark of a restored zone stays: %s", zs_strerror(err));
+	mailbox_post(z->e->home, over_done, z);
+}
+
+void zone_restored_over(struct zone *z)
+{
+	if (!z->restored)
+		return;
+	z->restored = false;
+	zone_job_begin(z);
+	if (pool_post(z->e->workers, POOL_NORMAL, over_run, z) != 0)
+		zone_job_end(z);
 }
 
 static void retry_open(void *arg)

@@ -104,6 +104,7 @@ static void engine_died(struct parent *p, int status)
 	p->engine_pid = 0;
 	p->engine_ready = false;
 	parent_pending_forget(p);
+	parent_backup_drop(p);
 	if (WIFSIGNALED(status))
 		note_fault(p);
 	if (p->stopping)
@@ -158,6 +159,12 @@ static void engine_frame(struct parent *p, struct frame *f)
 		break;
 	case IPC_HSM_RETRY:
 		parent_hsm_request(p, f, true);
+		break;
+	case IPC_BACKUP:
+		parent_backup_begin(p, f);
+		break;
+	case IPC_BACKUP_END:
+		parent_backup_end(p, f);
 		break;
 	case IPC_STOP:
 		stop_begin(p);
@@ -297,6 +304,7 @@ static int signals_open(struct parent *p)
 
 static void parent_close(struct parent *p)
 {
+	parent_backup_drop(p);
 	for (size_t i = 0; i < p->nvault; i++)
 		parent_vault_free(p->vault[i]);
 	free(p->vault);

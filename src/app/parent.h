@@ -17,6 +17,7 @@
 #include "vault/manage.h"
 
 struct parent;
+struct pbackup;
 
 /* A key generation that the engine waits for. */
 #define PENDING_KEYS 64
@@ -61,6 +62,7 @@ struct parent {
 	int signal_fd;
 	int lock_fd;            /* flock on state-dir/zoneseald.lock */
 	int ready_fd;           /* told when the engine is ready for the first time; -1 */
+	struct pbackup *backup; /* being written; NULL: none */
 	bool stopping, vaults_told;
 	mono_t stop_deadline;
 };
@@ -89,6 +91,16 @@ int parent_keymap_load(struct parent *p);
 void parent_keymap_limits(struct parent *p);    /* longest validity of each line follows its zone's policy */
 void parent_generate(struct parent *p, const struct frame *f);
 void parent_hsm_request(struct parent *p, const struct frame *f, bool retry);
+
+/* parent_backup.c */
+void parent_backup_begin(struct parent *p, const struct frame *f);
+void parent_backup_end(struct parent *p, const struct frame *f);
+void parent_backup_keys(struct parent *p, uint64_t id, int result, const char *text); /* of the vault */
+void parent_backup_vault_died(struct parent *p, const struct pvault *v);
+void parent_backup_drop(struct parent *p); /* whoever asked is gone; what was written stays, incomplete */
+
+/* parent_restore.c: before anything else of the state directory is touched, its lock held */
+int parent_restore(struct parent *p);
 
 /* parent.c */
 void parent_tell(struct parent *p, uint8_t type, const void *data, size_t len, const int *fds, unsigned nfds);

@@ -109,7 +109,7 @@ int parent_prepare_dirs(struct parent *p)
 {
 	int err;
 
-	if ((err = dir_for(p, NULL, NULL, 0755)) || (err = own_lock(p)) ||
+	if ((err = dir_for(p, NULL, NULL, 0755)) || (err = own_lock(p)) || (err = parent_restore(p)) ||
 	    (err = dir_for(p, "zones", p->conf->user, 0750)) ||
 	    (err = dir_for(p, "tmp", p->conf->user, 0700)) ||
 	    (err = dir_for(p, "register", p->conf->user, 0700)) ||

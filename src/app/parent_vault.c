@@ -108,6 +108,13 @@ static void on_tested(void *ctx, uint64_t id, int result, const char *text)
 	tell_result(v->parent, IPC_HSM, id, result, text, strlen(text));
 }
 
+static void on_backed_up(void *ctx, uint64_t id, int result, const char *text)
+{
+	struct pvault *v = ctx;
+
+	parent_backup_keys(v->parent, id, result, text);
+}
+
 static void on_state(void *ctx, bool up, const char *text)
 {
 	struct pvault *v = ctx;
@@ -120,7 +127,8 @@ static void on_state(void *ctx, bool up, const char *text)
 }
 
 static const struct vmanage_ops ops = {
-	.generated = on_generated, .deleted = on_deleted, .tested = on_tested, .state = on_state
+	.generated = on_generated, .deleted = on_deleted, .tested = on_tested, .state = on_state,
+	.backed_up = on_backed_up
 };
 
 static int manage_start(struct pvault *v, const struct conf_keystore *ks, int fd)
@@ -219,6 +227,7 @@ void parent_vault_died(struct pvault *v, int status)
 	v->manage = NULL;
 	v->pid = 0;
 	pending_fail(v);
+	parent_backup_vault_died(v->parent, v);
 	on_state(v, false, "vault process ended");
 	if (v->parent->stopping || v->gone)
 		return;

@@ -27,7 +27,7 @@ static const struct verb verbs[] = {
 	{ "conf dump", false, verb_conf_dump },
 	{ "conf reload", true, verb_conf_reload },
 	{ "conf diff", false, verb_not_yet },
-	{ "backup", true, verb_not_yet },
+	{ "backup", true, verb_backup },
 	{ "log level", true, verb_log_level },
 	{ "log reopen", true, verb_log_reopen },
 	{ "stop", true, verb_stop },

@@ -27,6 +27,7 @@ struct ctl *ctl_hold(struct ctl *c);
 void ctl_drop(struct ctl *c);
 
 void ctl_data(struct ctl *c, json_t *data);            /* steals; one data frame */
+void ctl_progress(struct ctl *c, json_t *data);        /* steals; one progress frame */
 void ctl_frame(struct ctl *c, uint8_t *frame, size_t len); /* takes a frame of ctl_encode() */
 void ctl_end(struct ctl *c, int exit_code);            /* the request is done */
 /* The request is done, without success. hint may be NULL. */
@@ -81,6 +82,7 @@ void verb_hsm_test(struct ctl *c);
 void verb_hsm_retry(struct ctl *c);
 void verb_conf_dump(struct ctl *c);
 void verb_conf_reload(struct ctl *c);
+void verb_backup(struct ctl *c); /* backup.c */
 void verb_log_level(struct ctl *c);
 void verb_log_reopen(struct ctl *c);
 void verb_stop(struct ctl *c);

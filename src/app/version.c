@@ -596,6 +596,7 @@ static void published(struct version_job *j)
 		return;
 	}
 	publish_swap(z, j->pub, &j->meta, j->earliest);
+	zone_restored_over(z);
 	z->routine_at = j->kind == VERSION_ROUTINE ? clk_mono() : z->routine_at;
 	log_msg(LL_NOTICE, "zone", z->name,
 		"event=%s serial=%u upstream=%u rrsets=%llu signatures=%llu kept=%llu us=%lld",

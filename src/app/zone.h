@@ -113,6 +113,7 @@ struct zone {
 	bool alarm[ALARM_COUNT]; char alarm_text[ALARM_COUNT][512]; wall_t alarm_since[ALARM_COUNT];
 
 	struct store *store;
+	bool restored;                      /* from a backup, and nothing newer was published since */
 	bool keys_lost;                     /* both homes of the key state are damaged */
 	struct keyset keys;                 /* as made durable last */
 	bool have_meta;
@@ -212,6 +213,7 @@ void zone_damage_over(struct zone *z, const char *file);            /* a new gen
 
 /* open.c */
 void zone_open_start(struct zone *z);
+void zone_restored_over(struct zone *z); /* a new version is out: the mark of a restored zone goes */
 
 /* upstream.c */
 void upstream_schedule(struct zone *z, int64_t seconds);  /* next SOA check */

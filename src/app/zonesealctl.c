@@ -27,7 +27,7 @@
 #endif
 #define DEFAULT_SOCKET "/run/zoneseal/control.sock"
 
-enum params { P_NONE, P_ZONES, P_ZONES_OR_ALL, P_ONE_ZONE, P_RELEASE, P_KEYSTORE, P_LEVEL, P_FILE, P_ANY };
+enum params { P_NONE, P_ZONES, P_ZONES_OR_ALL, P_ONE_ZONE, P_RELEASE, P_KEYSTORE, P_LEVEL, P_FILE, P_DIRECTORY, P_ANY };
 
 struct command {
 	const char *name;
@@ -62,7 +62,7 @@ static const struct command commands[] = {
 	{ "conf dump", P_NONE, NULL, "the config in force" },
 	{ "conf reload", P_NONE, show_warnings, "read the config anew" },
 	{ "conf diff", P_ANY, NULL, NULL },
-	{ "backup", P_ANY, NULL, NULL },
+	{ "backup", P_DIRECTORY, show_backup, "a copy of the state directory, made while everything goes on" },
 	{ "log level", P_LEVEL, show_level, "show or set the level until the next reload" },
 	{ "log reopen", P_NONE, NULL, "open the log file anew" },
 	{ "stop", P_NONE, NULL, "end the daemon; --wait" },
@@ -174,6 +174,31 @@ static int put_word(json_t *args, const char *key, char **argv, int n, bool requ
 	return 0;
 }
 
+/* The daemon stands elsewhere: it is told the whole path. */
+static int put_directory(json_t *args, char **argv, int n)
+{
+	char *here, *path = NULL;
+
+	if (n != 1 || !*argv[0]) {
+		fprintf(stderr, "zonesealctl: name one directory\n");
+		return ZS_EINVAL;
+	}
+	if (argv[0][0] == '/') {
+		json_object_set_new(args, "directory", ctl_text(argv[0]));
+		return 0;
+	}
+	here = getcwd(NULL, 0);
+	if (!here || asprintf(&path, "%s/%s", here, argv[0]) < 0) {
+		fprintf(stderr, "zonesealctl: %s\n", strerror(errno));
+		free(here);
+		return ZS_EINVAL;
+	}
+	json_object_set_new(args, "directory", ctl_text(path));
+	free(path);
+	free(here);
+	return 0;
+}
+
 static int put_args(const struct options *o, const struct command *c, json_t *args, char **argv, int n)
 {
 	switch (c->params) {
@@ -191,6 +216,8 @@ static int put_args(const struct options *o, const struct command *c, json_t *ar
 		return put_word(args, "keystore", argv, n, true);
 	case P_LEVEL:
 		return put_word(args, "level", argv, n, false);
+	case P_DIRECTORY:
+		return put_directory(args, argv, n);
 	case P_NONE:
 		if (n > 0)
 			fprintf(stderr, "zonesealctl: %s takes no argument\n", c->name);
@@ -261,14 +288,18 @@ int answer_read(const struct options *o, int fd, struct answer *a)
 	while (!err && (err = conn_recv(fd, &msg)) == 0) {
 		if ((v = json_object_get(msg, "data")))
 			err = take_data(o, a, v);
+		if ((v = json_object_get(msg, "progress")))
+			show_progress(v);
 		if ((v = json_object_get(msg, "error")))
 			a->error = json_incref(v);
 		v = json_object_get(msg, "end");
 		if (v)
 			a->exit = (int)json_integer_value(json_object_get(v, "exit"));
 		json_decref(msg);
-		if (v || a->error)
+		if (v || a->error) {
+			show_progress(NULL);
 			return 0;
+		}
 	}
 	return err;
 }
