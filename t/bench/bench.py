@@ -105,13 +105,13 @@ class Knotd(servers.Knot):
 class Sealed(seal.Zoneseal):
     """zoneseal with a file key store."""
 
-    def __init__(self, rig, primary, label, verify):
+    def __init__(self, rig, primary, label, verify, secondaries=()):
         super().__init__(rig)
         self.label = label
         self.conf["log"]["level"] = "info"
         self.conf["acls"] = [{"name": "bench", "prefix": ["127.0.0.0/8"]}]
         self.policy("bench", algorithm="ecdsap256sha256", denial="nsec3", verify=verify)
-        self.zone(ZONE, [primary.nsd], policy="bench", transfer=["bench"])
+        self.zone(ZONE, [primary], list(secondaries), policy="bench", transfer=["bench"])
 
     def launch(self):
         self.start(wait=False)
@@ -331,8 +331,8 @@ def main():
         options.names, options.runs = 2000, 1
     enter_namespace()
     bench = Bench(options)
-    makers = [lambda rig, primary: Sealed(rig, primary, "zoneseal", "all"),
-              lambda rig, primary: Sealed(rig, primary, "zoneseal, one in 100", {"one-in": "100"})]
+    makers = [lambda rig, primary: Sealed(rig, primary.nsd, "zoneseal", "all"),
+              lambda rig, primary: Sealed(rig, primary.nsd, "zoneseal, one in 100", {"one-in": "100"})]
     makers += [] if options.without_knotd else [Knotd]
     with tempfile.TemporaryDirectory(prefix="zoneseal-bench-") as tmp:
         path = os.path.join(tmp, "zone")

@@ -24,6 +24,18 @@ def test_bench_slice():
         assert word in r.stdout
 
 
+@pytest.mark.slow
+def test_changes_slice():
+    """A few changes of each kind at zoneseal, BIND and Knot: all of them see and pass on what changed, and nothing more."""
+    env = dict(os.environ, ZS_BUILD=seal.build_dir())
+    env.pop("PYTEST_XDIST_WORKER", None)
+    r = subprocess.run([sys.executable, "-B", os.path.join(BENCH, "changes.py"), "--slice"], env=env, capture_output=True, text=True, timeout=600)
+    assert r.returncode == 0, r.stdout + r.stderr
+    for kind, signatures in (("one record", 2), ("one name", 4), ("1,000 records", 1001)):
+        line = [v for v in r.stdout.splitlines() if kind in v and "zoneseal" in v]
+        assert line and line[0].split()[-3] == str(signatures), r.stdout
+
+
 def test_own_generator(tmp_path):
     """Without the shared generator: the same zone twice, 2.2 to 2.5 records a name, one that the judges read."""
     files = [str(tmp_path / name) for name in ("a", "b")]
