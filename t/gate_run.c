@@ -245,6 +245,8 @@ struct gate *run_change(const struct run *r, struct kvmem *m)
 	MUST(g && kv && d.a && d.b);
 	d.rx = kv_seek(d.a, "", 0, &d.x);
 	d.ry = kv_seek(d.b, "", 0, &d.y);
+	if (r->values)
+		gate_recall(g, r->values);
 	MUST(gate_change(g, kv, differ_next, &d) == 0);
 	MUST(gate_finish(g, kv, false) == 0);
 	if (r->verbose)

@@ -19,7 +19,7 @@ struct run {
 	bool verbose;
 	/* Keys and parameters as given to the gate, when they are to differ from the zone's. */
 	const struct gate_params *override;
-	const struct gate *values; /* for gate_expect(), or NULL */
+	const struct gate *values; /* for gate_expect() or gate_recall(), or NULL */
 };
 struct gate *run_whole(const struct run *r, struct kvmem *m, unsigned parts);
 struct gate *run_change(const struct run *r, struct kvmem *m);

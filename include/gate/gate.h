@@ -125,6 +125,16 @@ int gate_check_value(struct gate_checker *c, const uint8_t *key, size_t klen, co
  */
 void gate_expect(struct gate *g, const struct gate *values);
 
+/*
+ * A change. gate_remember(values), before its first checker: it remembers each RRset with signatures that it
+ * found good. gate_recall(g, values), before gate_change(): an RRset that is stored under its key, octet by
+ * octet, as `values` verified it is verified again in 1 of GATE_AGAIN cases; the SOA always, and so is every
+ * other RRset. Out of memory costs time, not checks.
+ */
+#define GATE_AGAIN 1000
+void gate_remember(struct gate *values);
+void gate_recall(struct gate *g, const struct gate *values);
+
 /* Findings. At most GATE_FINDINGS_MAX are kept with their text, all are counted. */
 #define GATE_FINDINGS_MAX 256
 struct gate_finding {

@@ -274,6 +274,8 @@ static int run_gate(struct version_job *j)
 	j->gating.p.base_ctx = j;
 	gate_free(j->gate);
 	j->gate = gate_new(&j->gating.p);
+	if (j->gate && j->values)
+		gate_recall(j->gate, j->values);
 	err = j->gate ? view_kv(j->view, &kv) : ZS_ENOMEM;
 	if (!err)
 		err = gate_change(j->gate, kv, next_change, &it);
@@ -769,6 +771,7 @@ static struct version_job *version_new(struct zone *z, enum version_kind kind)
 			free(j);
 			return NULL;
 		}
+		gate_remember(j->values);
 	}
 	set_init(j, &j->sets);
 	set_init(j, &j->soa);

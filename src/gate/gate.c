@@ -86,6 +86,7 @@ void gate_free(struct gate *g)
 		EVP_MD_free(g->md[i]);
 	free(g->key);
 	free(g->finding);
+	free(g->known);
 	free((void *)(uintptr_t)g->p.zone);
 	pthread_mutex_destroy(&g->lock);
 	free(g);
@@ -132,6 +133,53 @@ void gate_expect(struct gate *g, const struct gate *values)
 	g->expects = true;
 	g->want_marked = atomic_load(&values->marked);
 	g->want_marks = atomic_load(&values->marks);
+}
+
+void gate_remember(struct gate *values)
+{
+	values->remembers = true;
+}
+
+void gate_know(struct gate *g, uint64_t mark)
+{
+	pthread_mutex_lock(&g->lock);
+	if (g->nknown == g->known_cap) {
+		size_t cap = g->known_cap ? 2 * g->known_cap : 64;
+		uint64_t *more = realloc(g->known, cap * sizeof *more);
+
+		if (more) {
+			g->known = more;
+			g->known_cap = cap;
+		}
+	}
+	if (g->nknown < g->known_cap)
+		g->known[g->nknown++] = mark;
+	pthread_mutex_unlock(&g->lock);
+}
+
+static int mark_cmp(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+bool gate_knows(const struct gate *g, uint64_t mark)
+{
+	return g->nknown && bsearch(&mark, g->known, g->nknown, sizeof mark, mark_cmp);
+}
+
+void gate_recall(struct gate *g, const struct gate *values)
+{
+	uint64_t *own = values->nknown ? malloc(values->nknown * sizeof *own) : NULL;
+
+	if (!own)
+		return;
+	memcpy(own, values->known, values->nknown * sizeof *own);
+	qsort(own, values->nknown, sizeof *own, mark_cmp);
+	free(g->known);
+	g->known = own;
+	g->nknown = g->known_cap = values->nknown;
 }
 
 int gjob_init(struct gjob *j, struct gate *g, struct kv *kv)

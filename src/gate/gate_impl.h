@@ -110,6 +110,10 @@ struct gate {
 	atomic_uint_fast64_t rrsets, signatures, verified, names, found, records, indexed, matched, entries;
 	/* Of signed RRsets, SOA left out: how many, and the sum of their marks (grrset_mark). */
 	atomic_uint_fast64_t marked, marks;
+	/* Marks of what was verified, of what is known to be, sorted. Lost ones are verified again. */
+	bool remembers;
+	uint64_t *known;  /* with lock, while it remembers */
+	size_t nknown, known_cap;
 	bool expects;     /* gate_expect(): what both must be */
 	uint64_t want_marked, want_marks;
 };
@@ -157,6 +161,7 @@ struct gjob {
 	/* that want a record, of these those that have it, and records */
 	uint64_t names, found, records;
 	uint64_t marked, marks;
+	bool known;                          /* the RRset at hand is as it was verified */
 	uint64_t indexed, matched, entries;  /* signed values, of these those with their entry, and entries */
 };
 int gjob_init(struct gjob *j, struct gate *g, struct kv *kv);
@@ -165,6 +170,8 @@ int gjob_done(struct gjob *j);
 struct kv *gjob_base(struct gjob *j); /* NULL: none, or error */
 /* Get that keeps hard errors; true when the item is there. */
 bool gjob_get(struct gjob *j, struct kv *kv, const uint8_t *key, size_t klen, struct kv_item *out);
+void gate_know(struct gate *g, uint64_t mark);
+bool gate_knows(const struct gate *g, uint64_t mark);
 int gjob_fail(struct gjob *j, int rc); /* notes hard errors; ZS_ENOENT is none */
 
 /* A finding about a stored key: "name TYPE: text". */

@@ -168,6 +168,8 @@ static bool sampled(struct gjob *j, const struct grrset *rs, struct gkey *k)
 {
 	const struct gate_params *p = &j->g->p;
 
+	if (j->known)
+		return prng_hash_upto(p->sample_seed ^ k->tag, rs->key, rs->klen, GATE_AGAIN - 1) == 0;
 	if (p->one_in <= 1)
 		return true;
 	switch (rs->type) {
@@ -367,12 +369,14 @@ int gexpiry_extra(struct gjob *j, const uint8_t *ekey, size_t elen)
 /*
  * A number for the RRset in body with its signatures, under its key. Sums of them tell whether two sets of
  * values are one, whatever their order; it is against mistakes, so 32 bits of a CRC are enough.
+ * A change looks the number up by itself; the key stands in it a second time for that.
  */
-static void mark(struct gjob *j, const struct grrset *rs, const struct gval *v)
+static void mark(struct gjob *j, const struct grrset *rs, const struct gval *v, bool verified)
 {
-	uint32_t crc = crc32c(0, rs->key, rs->klen);
+	uint32_t key = crc32c(0, rs->key, rs->klen), crc = key;
 	uint64_t m;
 
+	j->known = false;
 	if (!v->nsig || rs->type == TY_SOA)
 		return;
 	crc = crc32c(crc, j->body.p + GSIG_ROOM, j->body.len - GSIG_ROOM);
@@ -380,6 +384,11 @@ static void mark(struct gjob *j, const struct grrset *rs, const struct gval *v)
 	m = (crc | (uint64_t)rs->klen << 32) * 0x9E3779B97F4A7C15u;
 	j->marks += m ^ m >> 29;
 	j->marked++;
+	m = (uint64_t)key << 32 | crc;
+	if (verified && j->g->remembers)
+		gate_know(j->g, m);
+	else if (!verified && j->change)
+		j->known = gate_knows(j->g, m);
 }
 
 int grrset_check(struct gjob *j, const struct grrset *rs, struct gval *v)
@@ -400,8 +409,9 @@ int grrset_check(struct gjob *j, const struct grrset *rs, struct gval *v)
 	if (v->nsig && !rs->must_sign)
 		gnote(j, GATE_SIGNED_MUST_NOT, rs->key, rs->klen, "has signatures");
 	if (sound)
-		mark(j, rs, v);
+		mark(j, rs, v, false);
 	rc = check_sigs(j, rs, v, sound);
+	j->known = false;
 	if (!rc && v->nsig)
 		rc = gexpiry_check(j, rs->key, rs->klen, v->exp_time, v->exp_seq);
 	return rc;
@@ -435,6 +445,6 @@ int grrset_verify(struct gjob *j, const struct grrset *rs, struct gval *v, uint1
 			*bad |= (uint16_t)(1u << n);
 	}
 	if (!rc && !*bad)
-		mark(j, rs, &whole);
+		mark(j, rs, &whole, true);
 	return rc;
 }
