@@ -475,6 +475,7 @@ static void published(void *arg)
 	}
 	z->version = b->version;
 	zone_damage_over(z, b->aside);
+	sweep_generation(z);
 	publish_swap(z, b->pub, &b->pub_meta, b->earliest);
 	zone_restored_over(z);
 	downstream_keys(z, &b->keys);

@@ -116,6 +116,25 @@ static void damage(json_t *z)
 	putchar('\n');
 }
 
+static void sweep(json_t *z)
+{
+	json_t *s = json_object_get(z, "sweep");
+	char n[32];
+
+	if (!json_is_object(s))
+		return;
+	printf("  %-12s last round %s", "sweep",
+	       *show_text(s, "last_round") ? show_text(s, "last_round") : "not yet");
+	if (*show_text(s, "round_began"))
+		printf(", this one %s %% since %s", number(s, "progress", n), show_text(s, "round_began"));
+	printf(", %s findings\n", number(s, "findings", n));
+	if (!*show_text(s, "found"))
+		return;
+	printf("  %-12s found %s: ", "", show_text(s, "found"));
+	put_safe(stdout, show_text(s, "finding"));
+	putchar('\n');
+}
+
 static void vetoed(json_t *z)
 {
 	json_t *v = json_object_get(z, "vetoed");
@@ -160,6 +179,7 @@ static void one(json_t *z)
 	alarms(z);
 	held(z);
 	damage(z);
+	sweep(z);
 	vetoed(z);
 	line("policy", show_text(z, "policy"));
 	version(z);

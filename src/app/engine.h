@@ -17,6 +17,7 @@
 #include "dns/tsig.h"
 #include "net/net.h"
 #include "store/store.h"
+#include "sweep.h"
 #include "timer.h"
 #include "vault/client.h"
 
@@ -104,6 +105,7 @@ struct engine {
 	int64_t boot_offset;            /* CLOCK_REALTIME - CLOCK_BOOTTIME at start: guard G15 */
 	bool running, quitting;
 	struct timer quit_timer, keystore_timer;
+	struct sweeper sweeper;          /* sweep.h */
 };
 
 /* Runs the engine on the parent's socket. Exit status. */

@@ -54,6 +54,24 @@ void gating_init(struct gating *g, const struct zone *z, const struct keyset *ks
 	}
 }
 
+void gating_stored(struct gating *g, const struct zone *z, const struct keyset *ks, const struct policy *pol,
+		   wall_t now)
+{
+	struct gate_params *p = &g->p;
+
+	gating_init(g, z, ks, pol, now);
+	p->unsigned_zone = !z->meta.is_signed;
+	for (size_t i = 0; z->net.pub && i < z->net.pub->nset; i++)
+		if (z->net.pub->set[i].type == T_DNSKEY)
+			p->dnskey_ttl = z->net.pub->set[i].ttl;
+	p->nsec3 = z->meta.denial == DENIAL_NSEC3;
+	p->opt_out = z->meta.opt_out;
+	p->nsec3_set = z->meta.nsec3_set;
+	p->nsec3_iterations = z->meta.nsec3_iterations;
+	memcpy(p->salt, z->meta.salt, z->meta.salt_len);
+	p->salt_len = z->meta.salt_len;
+}
+
 void gating_describe(const struct gate *g, char *dst, size_t cap)
 {
 	const struct gate_finding *f;

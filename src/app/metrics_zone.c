@@ -37,6 +37,8 @@ static int64_t signed_at(const struct zone *z) { return z->have_meta ? z->meta.s
 static int64_t published(const struct zone *z) { return z->have_meta ? z->meta.published : 0; }
 static int64_t checked(const struct zone *z) { return z->have_meta ? z->meta.upstream_checked : 0; }
 
+static int64_t swept(const struct zone *z) { return z->sweep.ended_wall; }
+
 static void serials(const struct engine *e, struct mtext *m)
 {
 	mtext_family(m, "zoneseal_zone_serial", M_GAUGE,
@@ -117,6 +119,8 @@ static void all_times(const struct engine *e, struct mtext *m)
 	      signed_at);
 	times(e, m, "zoneseal_zone_last_publish_timestamp_seconds",
 	      "When the published version was published.", published);
+	times(e, m, "zoneseal_sweep_last_round_timestamp_seconds",
+	      "When the background verification had last seen all of the published zone.", swept);
 }
 
 /* --- counters: of each zone, or summed ------------------------------------------------------------------ */
@@ -132,6 +136,8 @@ static uint64_t holds(const struct zone *z, int i) { return get(&z->count.held[i
 static uint64_t dropped(const struct zone *z, int i) { return get(&z->count.dropped); }
 static uint64_t bad_sigs(const struct zone *z, int i) { return get(&z->count.bad_signatures); }
 
+static uint64_t swept_values(const struct zone *z, int i) { return get(&z->sweep.values); }
+static uint64_t swept_found(const struct zone *z, int i) { return get(&z->sweep.findings); }
 static uint64_t damaged(const struct zone *z, int i) { return get(&z->count.damaged); }
 
 static const char *made_label(int i)
@@ -162,6 +168,10 @@ static const struct counter counters[] = {
 	{ "zoneseal_bad_signatures_total",
 	  "Signatures of a key store that did not verify and were made again.", NULL, 1, bad_sigs, NULL,
 	  false },
+	{ "zoneseal_sweep_values_total", "Stored values that the background verification has looked at.",
+	  NULL, 1, swept_values, NULL, false },
+	{ "zoneseal_sweep_findings_total", "What the background verification found wrong in published zones.",
+	  NULL, 1, swept_found, NULL, false },
 	{ "zoneseal_store_damaged_total", "Stored generations in which damage was found.", NULL, 1, damaged,
 	  NULL, false },
 };

@@ -279,6 +279,7 @@ void publish_swap(struct zone *z, struct pub *pub, const struct zmeta *meta, int
 	downstream_raise_floor(z, pub->serial, NULL);
 	version_schedule(z);
 	publish_sample(z);
+	sweep_plan(z);
 }
 
 void publish_count_commit(struct engine *e, int64_t us)

@@ -225,6 +225,21 @@ static json_t *damage(const struct zone *z)
 			 counter(&z->count.damaged));
 }
 
+/* The round over what is published, and what was found last. */
+static json_t *sweep_part(const struct zone *z)
+{
+	const struct sweep *s = &z->sweep;
+
+	if (!z->net.pub || !z->net.pub->is_signed)
+		return json_null();
+	return json_pack("{s:o, s:o, s:i, s:I, s:I, s:i, s:o, s:o}", "last_round",
+			 report_time(s->ended_wall), "round_began",
+			 report_time(s->at.len ? s->began_wall : 0), "progress",
+			 s->at.len ? (int)sweep_progress(z) : 0, "values", counter(&s->values), "findings",
+			 counter(&s->findings), "to_sign_anew", (int)s->ndue, "found",
+			 report_time(s->last_at), "finding", s->last[0] ? ctl_text(s->last) : json_null());
+}
+
 static const char *denial_of(const struct zone *z)
 {
 	if (!z->have_meta || !z->meta.is_signed)
@@ -299,6 +314,7 @@ json_t *report_zone(struct zone *z)
 	json_object_set_new(o, "held", held(z));
 	json_object_set_new(o, "damage", damage(z));
 	json_object_set_new(o, "vetoed", vetoed(z));
+	json_object_set_new(o, "sweep", sweep_part(z));
 	json_object_set_new(o, "ds_not_before", report_time(ds));
 	json_object_set_new(o, "verify",
 			    z->conf->policy->verify_one_in > 1 ? json_string("partial") : json_string("all"));

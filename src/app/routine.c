@@ -29,7 +29,8 @@ static void chain_ttl(struct version_job *j, struct rrset *set)
 		set->rr[i].ttl = ttl;
 }
 
-static int add_due(struct version_job *j, struct kv *kv, struct signing *g, const uint8_t *key, size_t klen)
+static int add_due(struct version_job *j, struct kv *kv, struct signing *g, const uint8_t *key, size_t klen,
+		   int64_t within)
 {
 	struct rrset old, set;
 	int err = version_load(kv, j->zone->wire, key, klen, g->mem, &old);
@@ -42,7 +43,23 @@ static int add_due(struct version_job *j, struct kv *kv, struct signing *g, cons
 		return ZS_ENOMEM;
 	if (key[0] == TAB_DENIAL)
 		chain_ttl(j, &set);
-	return signing_add(g, key, klen, &set, &old, true, j->pol.refresh + j->pol.refresh / 10);
+	return signing_add(g, key, klen, &set, &old, true, within);
+}
+
+/* What the sweep found: nothing of its signatures is kept. */
+static int fill_again(struct version_job *j, struct kv *reader, struct signing *g)
+{
+	int err = 0;
+
+	for (; !err && j->again_at < j->nagain && g->items < j->sets.group_items; j->again_at++) {
+		const struct sweep_key *k = &j->again[j->again_at];
+
+		err = add_due(j, reader, g, k->key, k->len, INT64_MAX / 4);
+		if (err == ZS_ENOENT) /* gone meanwhile */
+			err = 0;
+		j->taken++;
+	}
+	return err;
 }
 
 /* May this one still come into this version? */
@@ -86,7 +103,7 @@ static int fill(struct version_job *j, struct kv *index, struct kv *reader, stru
 		j->cursor_time = (int64_t)be64(it.key + 1);
 		j->cursor_seq = be64(it.key + 9) + 1;
 		memcpy(due, it.val + 5, dlen);
-		if ((err = add_due(j, reader, g, due, dlen)))
+		if ((err = add_due(j, reader, g, due, dlen, j->pol.refresh + j->pol.refresh / 10)))
 			return err == ZS_ENOENT ? ZS_ECRC : err;
 		j->taken++;
 	}
@@ -105,6 +122,8 @@ int routine_feed(void *arg, struct signing *g)
 		err = snap_kv(snap, &index);
 	if (!err)
 		err = snap_kv(snap, &reader);
+	if (!err)
+		err = fill_again(j, reader, g);
 	if (!err)
 		err = fill(j, index, reader, g);
 	kv_close(index);

@@ -40,6 +40,7 @@ static void version_free(void *arg)
 	gate_free(j->values);
 	view_free(j->view);
 	snap_unref(j->base);
+	free(j->again);
 	free(j);
 }
 
@@ -57,7 +58,7 @@ void version_schedule(struct zone *z)
 	if (z->state == ZONE_CLOSED || z->quarantined || z->version_job || !z->have_meta ||
 	    !z->meta.is_signed)
 		return;
-	due = z->earliest_expiry - z->conf->policy->refresh - clk_wall().s;
+	due = z->sweep.ndue ? 0 : z->earliest_expiry - z->conf->policy->refresh - clk_wall().s;
 	if (z->sign_fails) {
 		int64_t wait = RETRY_S << (z->sign_fails > 6 ? 6 : z->sign_fails - 1);
 
@@ -607,6 +608,7 @@ static void published(struct version_job *j)
 		(unsigned long long)sum.kept, (long long)mono_diff(clk_mono(), j->began));
 	if (j->kind == VERSION_CHANGE)
 		zone_input_taken(z, j->in);
+	sweep_resigned(z, j->again, j->again_at);
 	downstream_notify(z, true);
 }
 
@@ -728,25 +730,6 @@ void version_wake(struct zone *z)
 		go_on(z->version_job);
 }
 
-/* Chain and DNSKEY are the stored ones, whatever the policy says by now. */
-static void gating_stored(struct version_job *j)
-{
-	struct zone *z = j->zone;
-	struct gate_params *p = &j->gating.p;
-
-	gating_init(&j->gating, z, &j->keys, &j->pol, j->now);
-	p->unsigned_zone = !z->meta.is_signed;
-	for (size_t i = 0; z->net.pub && i < z->net.pub->nset; i++)
-		if (z->net.pub->set[i].type == T_DNSKEY)
-			p->dnskey_ttl = z->net.pub->set[i].ttl;
-	p->nsec3 = z->meta.denial == DENIAL_NSEC3;
-	p->opt_out = z->meta.opt_out;
-	p->nsec3_set = z->meta.nsec3_set;
-	p->nsec3_iterations = z->meta.nsec3_iterations;
-	memcpy(p->salt, z->meta.salt, z->meta.salt_len);
-	p->salt_len = z->meta.salt_len;
-}
-
 static struct version_job *version_new(struct zone *z, enum version_kind kind)
 {
 	struct version_job *j = calloc(1, sizeof(*j));
@@ -763,7 +746,7 @@ static struct version_job *version_new(struct zone *z, enum version_kind kind)
 	j->now = clk_wall();
 	j->began = clk_mono();
 	signer_init(&j->signer, z->wire, &j->keys, &j->pol, j->now, seed, false);
-	gating_stored(j);
+	gating_stored(&j->gating, z, &j->keys, &j->pol, j->now);
 	if (z->meta.is_signed) {
 		j->vault = keying_vault(z->e, &j->keys, &j->pol);
 		j->values = gate_new(&j->gating.p);
@@ -797,13 +780,17 @@ void version_start(struct zone *z)
 		return;
 	}
 	zone_alarm_clear(z, ALARM_CLOCK);
-	if (z->earliest_expiry - z->conf->policy->refresh > clk_wall().s) {
+	if (!z->sweep.ndue && z->earliest_expiry - z->conf->policy->refresh > clk_wall().s) {
 		version_schedule(z);
 		return;
 	}
 	if (!downstream_guard_passed(z) || !(j = version_new(z, VERSION_ROUTINE))) {
 		timer_set(z->e->timers, &z->sign_timer, MONO_S(2), version_timer, z);
 		return;
+	}
+	if (z->sweep.ndue && (j->again = malloc(z->sweep.ndue * sizeof(*j->again)))) {
+		memcpy(j->again, z->sweep.due, z->sweep.ndue * sizeof(*j->again));
+		j->nagain = z->sweep.ndue;
 	}
 	j->close_at = mono_add(z->routine_at, MONO_S(ROUTINE_CLOSE_S));
 	if (!z->routine_at.us || mono_diff(j->close_at, j->began) < MONO_S(ROUTINE_OPEN_S))

@@ -51,6 +51,7 @@ struct version_job {
 	/* routine */
 	int64_t cursor_time; uint64_t cursor_seq; /* behind what was taken from the expiry index */
 	size_t taken;
+	struct sweep_key *again; size_t nagain, again_at; /* to be signed anew whatever their times (sweep.h) */
 	mono_t close_at;                  /* no more is taken from here on */
 
 	struct signset sets, soa;

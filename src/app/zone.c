@@ -101,6 +101,7 @@ static void act_opened(struct zone *z)
 	downstream_guard_start(z);
 	upstream_expire_check(z);
 	version_schedule(z);
+	sweep_plan(z);
 	upstream_schedule(z, engine_spread(z->e) / 1000000);
 }
 
@@ -205,6 +206,7 @@ static void act_close(struct zone *z)
 	version_cancel(z);
 	version_note_checked(z);
 	downstream_cancel(z);
+	sweep_close(z);
 	transfer_free(z->transfer);
 	z->transfer = NULL;
 	timer_stop(z->e->timers, &z->check_timer);
@@ -374,6 +376,7 @@ void zone_unquarantine(struct zone *z, const char *why)
 	if (!z->damaged)
 		zone_alarm_clear(z, ALARM_STORE);
 	version_schedule(z);
+	sweep_plan(z);
 }
 
 struct zone *zone_new(struct engine *e, struct setup *s, const struct conf_zone *c)

@@ -18,6 +18,7 @@
 #include "keys/keyset.h"
 #include "seal/sign.h"
 #include "store/meta.h"
+#include "sweep.h"
 
 #define ZONE_STATES(X)                                                             \
 	X(OPENING, "opening")       /* reading the store */                         \
@@ -58,7 +59,8 @@ enum zone_event {
 	X(SIGNING, "signing")       /* keys or key store do not work */             \
 	X(STORE, "store")           /* disk trouble, a damaged generation */        \
 	X(PUBLICATION, "publication") /* first-publication guard, secondaries silent */ \
-	X(CLOCK, "clock")
+	X(CLOCK, "clock")                                                           \
+	X(SWEEP, "sweep")           /* the published version has something wrong */
 
 enum zone_alarm {
 #define X(name, text) ALARM_##name,
@@ -161,6 +163,7 @@ struct zone {
 	unsigned collisions;                /* of key tags, in a row */
 	unsigned gen_wait;                  /* GENERATE calls under way */
 	unsigned sign_fails;
+	struct sweep sweep;
 
 	/* downstream */
 	struct secondary *sec; size_t nsec;

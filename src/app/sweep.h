@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The sweep: what is published is verified again and again, in the background, from what is stored (guards
+ * G2, G17). Private to the zone (struct sweep) and the engine (struct sweeper); the work is in sweep.c.
+ */
+#ifndef ZONESEAL_SRC_APP_SWEEP_H
+#define ZONESEAL_SRC_APP_SWEEP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include "dns/schema.h"
+#include "timer.h"
+
+struct engine;
+struct zone;
+
+struct sweep_key { uint8_t key[KEY_MAX]; size_t len; };
+
+struct sweep {
+	struct timer timer;
+	bool queued, running;
+	struct zone *next;                 /* in the engine's queue */
+	struct sweep_key at;               /* where the next piece begins; empty: a new round */
+	mono_t began;
+	int64_t began_wall, ended_wall;    /* of this round, of the last one; 0: none yet */
+	uint64_t keys, last_keys;          /* of this round so far, of the last one */
+	uint64_t found;                    /* in this round */
+	unsigned again;                    /* the piece was superseded so often */
+	atomic_ullong values, findings;    /* since the start */
+	/* RRsets whose signatures are to be made anew at once, whatever their times */
+	struct sweep_key *due; size_t ndue, due_cap;
+	bool trouble;                      /* something that new signatures do not heal */
+	unsigned streak; mono_t rebuild_after; /* rebuilds that it asked for */
+	int64_t last_at; char last[320];   /* the last finding */
+};
+
+/* One piece at a time in the whole engine, and a pause after it. */
+struct sweeper {
+	struct zone *first, *last;
+	bool running;
+	mono_t free_at;
+	struct timer timer;
+};
+
+/* Loop. A version is published: it has its turn, unless one is planned already. */
+void sweep_plan(struct zone *z);
+void sweep_close(struct zone *z);
+/* These were signed anew, or are not there any more, in a version that is published. */
+void sweep_resigned(struct zone *z, const struct sweep_key *key, size_t n);
+void sweep_generation(struct zone *z);     /* one that passed the whole gate is live */
+/* For people: how far the round is, in percent. */
+unsigned sweep_progress(const struct zone *z);
+
+#endif
