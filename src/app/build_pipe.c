@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "faultmark.h"
 #include "build.h"
+#include "store/history.h"
 
 #define PIPE_GROUPS 12
 
@@ -198,6 +199,22 @@ static int fill(struct build_job *b)
 
 /* --- stages --------------------------------------------------------------------------------------------- */
 
+/* What upstream changed before stays known (`zone diff`, `zone rollback`), and what secondaries may ask from
+ * until this version goes out. Damaged history is not worth a build. */
+static int keep_history(struct build_job *b)
+{
+	struct kv *kv = NULL;
+	int err = b->base ? snap_kv(b->base, &kv) : ZS_ENOENT;
+
+	if (!err)
+		err = history_copy(kv, b->out);
+	kv_close(kv);
+	if (!damage_is(err))
+		return err == ZS_ENOENT ? 0 : err;
+	log_msg(LL_WARN, "store", b->zone->name, "event=history-lost: %s", zs_strerror(err));
+	return 0;
+}
+
 static int write_expiry(struct build_job *b)
 {
 	const uint8_t *k, *v;
@@ -206,7 +223,9 @@ static int write_expiry(struct build_job *b)
 
 	while (!err && !(err = extsort_next(b->expiry, &k, &kn, &v, &vn)))
 		err = build_append(b->out, k, kn, v, vn);
-	return err == ZS_ENOENT ? build_checkpoint(b->out) : err;
+	if (err == ZS_ENOENT)
+		err = keep_history(b);
+	return err ? err : build_checkpoint(b->out);
 }
 
 /* The source of this stage is through and everything is written: on to the next. */
