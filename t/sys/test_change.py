@@ -48,3 +48,36 @@ def test_changes_follow_as_differences(rig, primary, ixfr, denial):
     assert len(re.findall(r"event=started upstream", log)) == (1 if ixfr else 1 + len(STEPS))
     made = sum(int(x) for x in re.findall(r"event=published serial=\d+ upstream=\d+ rrsets=\d+ signatures=(\d+)", log))
     assert made < 12 * len(STEPS), log
+
+
+def test_another_chain_is_one_version(rig):
+    """NSEC to NSEC3 and back, between changes: zone-sized, one version each, and changes go on on top of it."""
+    c = Chain(rig, primary="knot", policy_options={"denial": "nsec"})
+    c.primary.ixfr = True
+    c.start()
+    serial, n = c.published(1), 1
+    for denial in ("nsec3", "nsec"):
+        n += 1
+        c.primary.change(ZONE, zones.sample(ZONE, n, extra="n%d.%s 300 IN A 192.0.2.1\n" % (n, ZONE)))
+        serial = c.published(n)
+        c.seal.conf["policies"][0]["denial"] = denial
+        c.seal.reload()
+        c.seal.wait_zone(ZONE, lambda s: s["version"]["denial"] == denial and s["signed_serial"] > serial, "the other chain")
+        now = c.published(n)
+        assert now > serial
+        assert ("NSEC3" in chain.types(c.verify())) == (denial == "nsec3")
+        chain.same_data(c)
+
+
+def test_too_much_for_one_commit_becomes_a_generation(rig):
+    c = Chain(rig, primary="knot")
+    c.primary.ixfr = True
+    c.start()
+    c.published(1)
+    many = "".join("m%d.%s 300 IN A 192.0.2.1\n" % (i, ZONE) for i in range(9000))
+    c.primary.change(ZONE, zones.sample(ZONE, 2, extra=many))
+    c.published(2, timeout=120)
+    c.primary.change(ZONE, zones.sample(ZONE, 3, extra=many + "one.more.%s 300 IN A 192.0.2.1\n" % ZONE))
+    c.published(3)
+    c.verify()
+    chain.same_data(c)
