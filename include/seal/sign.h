@@ -50,6 +50,8 @@ struct sign_plan {
 };
 int sign_plan(const struct signer *s, const struct rrset *set, const struct rrset *old, int64_t due_within,
 	      struct arena *mem, struct sign_plan *out);
+/* Other times for what is to be made: the signer was told to spread them after the plan. */
+void sign_times_again(const struct signer *s, const struct rrset *set, struct sign_plan *plan);
 /* hdr + canonical RRset into out (growing). The same for every algorithm. */
 int sign_tbs(const struct sign_want *w, const uint8_t *canonical, size_t clen, struct wr *out);
 /* RRSIG RDATA = header + signature, from mem. */

@@ -450,7 +450,7 @@ static bool uses_keystore(const struct zone *z, const struct keystore *ks)
 /* Work that waits for a key store which is away is not stuck, but an alarm: nothing waits in silence. */
 static void keystore_away(struct zone *z, const struct keystore *ks, const struct vclient_stats *st)
 {
-	if (z->version_job || z->change_job || z->state == ZONE_BUILD)
+	if (z->routine || z->version_job || z->change_job || z->state == ZONE_BUILD)
 		zone_alarm_set(z, ALARM_SIGNING, "signing waits for key store %s: %s", ks->name, st->state);
 }
 

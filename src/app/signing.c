@@ -156,6 +156,18 @@ int signing_add(struct signing *g, const uint8_t *key, size_t klen, const struct
 	return 0;
 }
 
+void signing_spread(struct signing *g)
+{
+	for (struct signing_item *it = g->head; it; it = it->next) {
+		sign_times_again(g->signer, &it->set, &it->plan);
+		for (unsigned i = 0; i < it->plan.nwant; i++) {
+			struct sign_req *r = &g->req[it->first_req + i];
+
+			memcpy((uint8_t *)(uintptr_t)r->tbs, it->plan.want[i].hdr, it->plan.want[i].hdr_len);
+		}
+	}
+}
+
 /* --- back from the vault -------------------------------------------------------------------------------- */
 
 static int item_assemble(struct signing *g, struct signing_item *it)

@@ -67,6 +67,8 @@ void signing_free(struct signing *g); /* NULL is legal */
  */
 int signing_add(struct signing *g, const uint8_t *key, size_t klen, const struct rrset *set,
 		const struct rrset *old, bool sign, int64_t due_within);
+/* Before it is submitted: all that is to be signed gets its times anew, as the signer says by now. */
+void signing_spread(struct signing *g);
 /*
  * To the vault, back, verified. 0: done() comes later, on a worker, with g->err; then every item has its
  * stored form. ZS_EAGAIN: the client is full, nothing happened.

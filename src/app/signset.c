@@ -16,6 +16,7 @@ void signset_init(struct signset *s)
 {
 	pthread_mutex_init(&s->lock, NULL);
 	s->tail = &s->head;
+	s->ended = true;
 }
 
 void signset_clear(struct signset *s)
@@ -29,6 +30,7 @@ void signset_clear(struct signset *s)
 	s->tail = &s->head;
 	s->unsent = NULL;
 	s->fed = false;
+	s->ready = s->ready_pages = 0;
 	pthread_mutex_lock(&s->lock);
 	s->err = 0;
 	pthread_mutex_unlock(&s->lock);
@@ -47,10 +49,12 @@ static struct signing *new_group(struct signset *s)
 
 static void link_group(struct signset *s, struct signing *g)
 {
+	pthread_mutex_lock(&s->lock);
 	*s->tail = g;
 	s->tail = &g->link;
 	if (!s->unsent)
 		s->unsent = g;
+	pthread_mutex_unlock(&s->lock);
 }
 
 struct signing *signset_room(struct signset *s)
@@ -69,6 +73,16 @@ struct signing *signset_room(struct signset *s)
 
 static void advance(void *arg);
 
+/* Estimate of what the store will write for it. */
+static size_t signset_pages(const struct signing *g)
+{
+	size_t n = 0;
+
+	for (const struct signing_item *it = g->head; it; it = it->next)
+		n += 4 + it->vlen / 4096;
+	return n;
+}
+
 /* On a worker. State and kick under one lock: a run ends inside advance() only. */
 static void group_back(struct signing *g, void *arg)
 {
@@ -80,6 +94,12 @@ static void group_back(struct signing *g, void *arg)
 	s->inflight--;
 	if (g->err && !s->err)
 		s->err = g->err;
+	if (!g->err) {
+		s->ready++;
+		s->ready_pages += signset_pages(g);
+		if (s->back)
+			s->back(s->arg);
+	}
 	mine = !s->running;
 	s->running = true;
 	s->again = !mine;
@@ -125,36 +145,33 @@ static int send_some(struct signset *s)
 	int err = 0;
 
 	while (!err) {
-		struct signing *g = s->unsent;
+		struct signing *g = s->unsent, *after;
 		bool room;
 
 		pthread_mutex_lock(&s->lock);
-		room = s->inflight < s->group_most && !s->err;
+		after = g ? g->link : NULL; /* once sent, g may be taken at any moment */
+		room = s->inflight < s->group_most && !s->err &&
+		       (!s->pages_most || s->ready_pages < s->pages_most);
 		pthread_mutex_unlock(&s->lock);
 		if (!room || (!g && (s->fed || !s->feed)))
 			return 0;
 		if (!g) {
 			err = feed(s);
 		} else if (!(err = send_group(s, g))) {
-			s->unsent = NULL;
-			for (struct signing *n = g->link; n && !s->unsent; n = n->link)
-				s->unsent = n;
+			s->unsent = after;
 		}
 	}
 	return err == ZS_ENOENT ? 0 : err;
 }
 
+/* The client answers on its own thread, so that it may be asked under the lock. */
 static void cancel_sent(struct signset *s)
 {
-	for (struct signing *g = s->head; g; g = g->link) {
-		bool sent;
-
-		pthread_mutex_lock(&s->lock);
-		sent = g->state == GROUP_SENT;
-		pthread_mutex_unlock(&s->lock);
-		if (sent && s->vault)
+	pthread_mutex_lock(&s->lock);
+	for (struct signing *g = s->head; g; g = g->link)
+		if (g->state == GROUP_SENT && s->vault)
 			vclient_cancel(s->vault, &g->batch);
-	}
+	pthread_mutex_unlock(&s->lock);
 }
 
 static void advance(void *arg)
@@ -175,6 +192,7 @@ static void advance(void *arg)
 			cancel_sent(s);
 		pthread_mutex_lock(&s->lock);
 		over = s->inflight == 0 && (s->err || (!s->unsent && (s->fed || !s->feed)));
+		s->ended |= over;
 		more = s->again && !over;
 		s->again = false;
 		if (!more)
@@ -191,30 +209,61 @@ void signset_run(struct signset *s)
 	if (s->err == ZS_EAGAIN)
 		s->err = 0;
 	s->running = true;
+	s->ended = false;
 	pthread_mutex_unlock(&s->lock);
 	advance(s);
 }
 
-void signset_cancel(struct signset *s)
+void signset_kick(void *arg)
 {
+	struct signset *s = arg;
 	bool mine;
 
 	pthread_mutex_lock(&s->lock);
-	if (!s->err || s->err == ZS_EAGAIN)
-		s->err = ZS_ECANCEL;
-	mine = !s->running && s->inflight;
+	mine = !s->running && !s->ended;
 	s->running |= mine;
 	s->again |= !mine;
 	pthread_mutex_unlock(&s->lock);
-	if (!mine)
-		return;
-	cancel_sent(s);
+	if (mine)
+		advance(s);
+}
+
+void signset_ready(struct signset *s, size_t *groups, size_t *pages)
+{
 	pthread_mutex_lock(&s->lock);
-	s->running = false;
-	mine = s->inflight == 0;
+	*groups = s->ready;
+	*pages = s->ready_pages;
 	pthread_mutex_unlock(&s->lock);
-	if (mine) /* all came back meanwhile and found us running */
-		s->done(s->arg);
+}
+
+void signset_take(struct signset *from, struct signset *to)
+{
+	pthread_mutex_lock(&from->lock);
+	for (struct signing **at = &from->head; *at;) {
+		struct signing *g = *at;
+
+		if (g->state != GROUP_BACK || g->err) {
+			at = &g->link;
+			continue;
+		}
+		*at = g->link;
+		if (from->tail == &g->link)
+			from->tail = at;
+		g->link = NULL;
+		*to->tail = g;
+		to->tail = &g->link;
+	}
+	from->ready = from->ready_pages = 0;
+	pthread_mutex_unlock(&from->lock);
+}
+
+void signset_cancel(struct signset *s)
+{
+	pthread_mutex_lock(&s->lock);
+	if (!s->err || s->err == ZS_EAGAIN)
+		s->err = ZS_ECANCEL;
+	pthread_mutex_unlock(&s->lock);
+	signset_kick(s);
 }
 
 void signset_sums(const struct signset *s, struct signset_sums *out)

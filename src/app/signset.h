@@ -23,6 +23,9 @@ struct signset {
 	unsigned group_most;                /* groups in flight */
 	/* worker: fills a new group; ZS_ENOENT: there is nothing more. NULL: all was added beforehand */
 	int (*feed)(void *arg, struct signing *g);
+	/* any thread, under the lock: a group is back, all of it signed. NULL: nobody waits for single ones */
+	void (*back)(void *arg);
+	size_t pages_most;                  /* nothing is fed while so many pages wait to be taken; 0: no bound */
 	void (*done)(void *arg);
 	void *arg;
 	/* results, stable after done(): ZS_EAGAIN: the key store's client is full, run again later */
@@ -32,7 +35,8 @@ struct signset {
 	struct signing **tail, *unsent;
 	pthread_mutex_t lock;
 	unsigned inflight;
-	bool running, again, fed;
+	size_t ready, ready_pages;          /* groups that are back and not taken */
+	bool running, again, fed, ended;
 };
 
 void signset_init(struct signset *s);
@@ -41,6 +45,10 @@ void signset_end(struct signset *s);
 /* Before the run: an RRset for the last group, or for a new one when that is full (signing_add()). */
 struct signing *signset_room(struct signset *s); /* NULL when out of memory */
 void signset_run(struct signset *s);
+/* What is back moves over, while the rest is signed on; to: initialised, not run. Then signset_kick(). */
+void signset_take(struct signset *from, struct signset *to);
+void signset_ready(struct signset *s, size_t *groups, size_t *pages);
+void signset_kick(void *signset);      /* worker: there may be room again; nothing when it is through */
 /* Any thread: ends early, with ZS_ECANCEL. */
 void signset_cancel(struct signset *s);
 struct signset_sums { uint64_t made[SIGN_REASONS], kept, bad, rrsets; };

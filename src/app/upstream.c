@@ -104,6 +104,7 @@ void upstream_expire_check(void *arg)
 
 	if (z->state == ZONE_CLOSED)
 		return;
+	routine_check(z);
 	if (past && tried) {
 		z->net.expired = left <= 0;
 		zone_alarm_set(z, ALARM_EXPIRED, "upstream past its SOA expire: %s",

@@ -5,9 +5,9 @@
  *
  *   start (loop) -> prepare (worker) -> vault -> SOA -> vault -> write, gate, commit (worker) -> publish (loop)
  *
- * At most one job of each kind is alive for a zone. A change has the live version to itself from its
- * preparation to its end: routine work that is signed meanwhile waits, and writes of its RRsets what then
- * still fits.
+ * At most one job of each kind is alive for a zone. Routine work is signed beforehand (routine.c) and begins
+ * with its SOA. A change has the live version to itself from its preparation to its end: it takes along what
+ * routine work has signed by then, and what is written of that is what then still fits.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,53 +21,23 @@
 #include "store/history.h"
 #include "version.h"
 
-#define RETRY_S 10
-#define RETRY_MAX_S 600
 #define GROUP_ITEMS 64             /* small: verified side by side, closed soon with a slow key store */
 #define GROUPS_IN_FLIGHT 8
-/* A routine version closes so long after the last one, but is open for a moment. */
-#define ROUTINE_CLOSE_S 60
-#define ROUTINE_OPEN_S 2
 #define HISTORY_MERGE_S 3600       /* older routine versions become one */
 
-static void version_free(void *arg)
+void version_free(void *arg)
 {
 	struct version_job *j = arg;
 
 	gate_free(j->gate);
 	signset_end(&j->sets);
 	signset_end(&j->soa);
+	signset_end(&j->along);
 	gate_free(j->values);
 	view_free(j->view);
 	snap_unref(j->base);
 	free(j->again);
 	free(j);
-}
-
-static void version_timer(void *arg)
-{
-	version_start(arg);
-}
-
-/* Signatures are replaced when their remaining life falls below refresh;
- * every signed zone has a next time. */
-void version_schedule(struct zone *z)
-{
-	int64_t due;
-
-	if (z->state == ZONE_CLOSED || z->quarantined || z->version_job || !z->have_meta ||
-	    !z->meta.is_signed)
-		return;
-	due = z->sweep.ndue ? 0 : z->earliest_expiry - z->conf->policy->refresh - clk_wall().s;
-	if (z->sign_fails) {
-		int64_t wait = RETRY_S << (z->sign_fails > 6 ? 6 : z->sign_fails - 1);
-
-		wait = wait > RETRY_MAX_S ? RETRY_MAX_S : wait;
-		due = due > wait ? due : wait;
-	}
-	/* looked at once an hour at least: the wall clock may step */
-	timer_set(z->e->timers, &z->sign_timer, MONO_S(due < 0 ? 0 : due > 3600 ? 3600 : due), version_timer,
-		  z);
 }
 
 int version_load(struct kv *kv, const uint8_t *zone, const uint8_t *key, size_t klen, struct arena *mem,
@@ -123,7 +93,8 @@ static void set_init(struct version_job *j, struct signset *s)
 	s->zone_name = j->zone->name;
 	s->next_seq = &j->zone->next_seq;
 	s->vault = j->vault;
-	s->prio = j->kind == VERSION_CHANGE ? SIGN_USER : SIGN_ROUTINE;
+	/* the SOA is what a version waits for last: it does not queue behind what comes after it */
+	s->prio = j->kind == VERSION_CHANGE || s == &j->soa ? SIGN_USER : SIGN_ROUTINE;
 	s->group_items = GROUP_ITEMS;
 	s->group_most = GROUPS_IN_FLIGHT;
 	s->done = sets_done;
@@ -209,22 +180,42 @@ static int read_meta(struct version_job *j)
 	return err;
 }
 
-/* Worker. A job that waits for the vault holds no snapshot. */
+/* More than so many signatures, and than a tenth of the zone: their ends are spread (RFC 6781 4.4.2.2). */
+bool version_spreads(uint64_t made, uint64_t all)
+{
+	return made > SPREAD_SIGNATURES && made > all / 10;
+}
+
+static void spread(struct version_job *j)
+{
+	uint64_t made = 0;
+
+	for (const struct signing *g = j->sets.head; g; g = g->link)
+		made += g->nreq;
+	if (!version_spreads(made, j->old.signatures))
+		return;
+	j->signer.spread = true;
+	for (struct signing *g = j->sets.head; g; g = g->link)
+		signing_spread(g);
+}
+
+/* Worker, a change. A job that waits for the vault holds no snapshot. */
 static void prepare(void *arg)
 {
 	struct version_job *j = arg;
-	bool change = j->kind == VERSION_CHANGE;
 
 	fault_zone(j->zone->wire);
 	j->err = store_snap(j->zone->store, &j->base);
 	if (!j->err)
 		j->err = read_meta(j);
-	if (!j->err && change)
+	if (!j->err)
 		j->err = view_new(j->base, &j->view);
-	if (!j->err && change)
+	if (!j->err)
 		j->err = change_prepare(j);
-	if (!j->err && change)
+	if (!j->err)
 		j->err = soa_add(j);
+	if (!j->err)
+		spread(j);
 	if (j->err == ZS_ENOENT && j->base) /* META or the SOA: every version has them */
 		j->err = ZS_ECRC;
 	j->damaged = !j->misfit && damage_is(j->err);
@@ -232,14 +223,13 @@ static void prepare(void *arg)
 		view_park(j->view);
 	snap_unref(j->base);
 	j->base = NULL;
-	atomic_store(&j->pending, change && !j->err ? 2 : 1);
+	atomic_store(&j->pending, j->err ? 1 : 2);
 	if (j->err) {
 		sets_done(j);
 		return;
 	}
 	/* the first one may be through before the second begins: j is not over while it is pending */
-	if (change)
-		signset_run(&j->soa);
+	signset_run(&j->soa);
 	signset_run(&j->sets);
 }
 
@@ -314,21 +304,35 @@ static void meta_apply(struct version_job *j)
 		m->signed_at = m->published;
 }
 
+static int write_item(struct version_job *j, struct kv *kv, struct signing_item *it, struct wr *w)
+{
+	int64_t inception = sign_latest_inception(it->set.sig, it->set.nsig, j->now.s);
+
+	if (inception > j->meta.last_inception)
+		j->meta.last_inception = inception;
+	j->delta.signatures += (int64_t)it->set.nsig - it->old_nsig;
+	return item_write(kv, it, w);
+}
+
 static int write_set(struct version_job *j, struct kv *kv, struct signset *s, struct wr *w)
 {
 	int err = 0;
 
 	for (struct signing *g = s->head; !err && g; g = g->link)
-		for (struct signing_item *it = g->head; !err && it; it = it->next) {
-			int64_t inception = sign_latest_inception(it->set.sig, it->set.nsig, j->now.s);
+		for (struct signing_item *it = g->head; !err && it; it = it->next)
+			err = write_item(j, kv, it, w);
+	return err;
+}
 
-			if (j->kind == VERSION_ROUTINE && s == &j->sets && !routine_still_fits(kv, it))
-				continue;
-			if (inception > j->meta.last_inception)
-				j->meta.last_inception = inception;
-			j->delta.signatures += (int64_t)it->set.nsig - it->old_nsig;
-			err = item_write(kv, it, w);
-		}
+/* Routine work: what still fits, and has room. The index knows what is left out. */
+static int write_routine(struct version_job *j, struct kv *kv, struct signset *s, struct wr *w)
+{
+	int err = 0;
+
+	for (struct signing *g = s->head; !err && g; g = g->link)
+		for (struct signing_item *it = g->head; !err && it; it = it->next)
+			if (view_pages(j->view) < VIEW_PAGES_MAX * 3 / 4 && routine_still_fits(kv, it))
+				err = write_item(j, kv, it, w);
 	return err;
 }
 
@@ -342,7 +346,10 @@ static int write_all(struct version_job *j)
 		err = zmeta_get(kv, &j->meta);
 	j->old = j->meta;
 	if (!err)
-		err = write_set(j, kv, &j->sets, &w);
+		err = j->kind == VERSION_ROUTINE ? write_routine(j, kv, &j->sets, &w)
+						 : write_set(j, kv, &j->sets, &w);
+	if (!err)
+		err = write_routine(j, kv, &j->along, &w);
 	if (!err)
 		err = write_set(j, kv, &j->soa, &w);
 	meta_apply(j);
@@ -461,12 +468,12 @@ static void version_end(struct version_job *j, bool ok, enum zone_event ev)
 		z->version_job = NULL;
 	if (closed)
 		timer_stop(z->e->timers, &z->retry_timer);
-	if (!change)
-		z->sign_fails = ok ? 0 : z->sign_fails + 1;
 	if (change && !b)
 		zone_dispose(z, (void (*)(void *))transfer_free, j->in);
 	setup_unref(j->setup);
 	zone_dispose(z, version_free, j);
+	if (!change)
+		routine_ended(z, ok);
 	version_schedule(z);
 	if (b)
 		build_changed(b, ev);
@@ -540,7 +547,7 @@ static void change_failed(struct version_job *j)
 	}
 }
 
-static void routine_failed(struct version_job *j)
+void version_routine_failed(struct version_job *j)
 {
 	struct zone *z = j->zone;
 	char text[400];
@@ -554,15 +561,16 @@ static void routine_failed(struct version_job *j)
 		if (j->err == ZS_EIO)
 			upstream_schedule(z, 0);
 	}
-	version_end(j, j->err == ZS_ESTALE, EV_NONE);
 }
 
 static void version_failed(struct version_job *j)
 {
-	if (j->kind == VERSION_CHANGE)
+	if (j->kind == VERSION_CHANGE) {
 		change_failed(j);
-	else
-		routine_failed(j);
+	} else {
+		version_routine_failed(j);
+		version_end(j, j->err == ZS_ESTALE, EV_NONE);
+	}
 }
 
 static void count_signatures(struct zone *z, const struct signset *s, struct signset_sums *sum)
@@ -587,6 +595,7 @@ static void published(struct version_job *j)
 
 	count_signatures(z, &j->sets, &sum);
 	count_signatures(z, &j->soa, &sum);
+	count_signatures(z, &j->along, &sum);
 	z->version = j->version;
 	downstream_keys(z, &j->keys);
 	zone_alarm_clear(z, ALARM_SIGNING);
@@ -608,7 +617,6 @@ static void published(struct version_job *j)
 		(unsigned long long)sum.kept, (long long)mono_diff(clk_mono(), j->began));
 	if (j->kind == VERSION_CHANGE)
 		zone_input_taken(z, j->in);
-	sweep_resigned(z, j->again, j->again_at);
 	downstream_notify(z, true);
 }
 
@@ -652,6 +660,8 @@ static void go_on(struct version_job *j)
 		return;
 	if (j->soa.head && (!z->have_floor || serial_cmp(j->serial, z->floor) == SERIAL_GT)) {
 		z->committing = true;
+		if (j->kind == VERSION_CHANGE && z->routine) /* what is signed goes along */
+			routine_give(z->routine, &j->along);
 		go_worker(j, POOL_URGENT, commit);
 		return;
 	}
@@ -691,8 +701,6 @@ static void signed_home(void *arg)
 		version_failed(j);
 	else if (full)
 		timer_set(z->e->timers, &j->retry, MONO_MS(20), again_timer, j);
-	else if (j->kind == VERSION_ROUTINE && !j->taken)
-		version_end(j, true, EV_NONE);
 	else
 		go_on(j);
 }
@@ -728,9 +736,25 @@ void version_wake(struct zone *z)
 	}
 	if (z->version_job && z->version_job->waiting)
 		go_on(z->version_job);
+	routine_look(z);
 }
 
-static struct version_job *version_new(struct zone *z, enum version_kind kind)
+bool version_routine(struct version_job *from)
+{
+	struct zone *z = from->zone;
+	struct version_job *j = version_new(z, VERSION_ROUTINE);
+
+	if (!j)
+		return false;
+	j->old = z->meta;
+	routine_give(from, &j->sets);
+	z->version_job = j;
+	zone_job_begin(z);
+	go_on(j);
+	return true;
+}
+
+struct version_job *version_new(struct zone *z, enum version_kind kind)
 {
 	struct version_job *j = calloc(1, sizeof(*j));
 	uint64_t seed = 0;
@@ -758,46 +782,12 @@ static struct version_job *version_new(struct zone *z, enum version_kind kind)
 	}
 	set_init(j, &j->sets);
 	set_init(j, &j->soa);
-	j->sets.feed = kind == VERSION_ROUTINE ? routine_feed : NULL;
+	signset_init(&j->along);
 	j->setup = setup_ref(z->setup);
 	j->history.versions = z->conf->history_versions;
 	j->history.bytes = z->conf->history_bytes;
 	j->history.age = z->conf->history_age;
 	return j;
-}
-
-void version_start(struct zone *z)
-{
-	const char *fault = engine_clock_fault(z->e, z->meta.last_inception);
-	struct version_job *j;
-
-	if (z->version_job || z->quarantined || z->state == ZONE_CLOSED || z->e->quitting)
-		return;
-	if (fault) {
-		zone_alarm_set(z, ALARM_CLOCK, "%s: nothing is signed", fault);
-		z->sign_fails++;
-		version_schedule(z);
-		return;
-	}
-	zone_alarm_clear(z, ALARM_CLOCK);
-	if (!z->sweep.ndue && z->earliest_expiry - z->conf->policy->refresh > clk_wall().s) {
-		version_schedule(z);
-		return;
-	}
-	if (!downstream_guard_passed(z) || !(j = version_new(z, VERSION_ROUTINE))) {
-		timer_set(z->e->timers, &z->sign_timer, MONO_S(2), version_timer, z);
-		return;
-	}
-	if (z->sweep.ndue && (j->again = malloc(z->sweep.ndue * sizeof(*j->again)))) {
-		memcpy(j->again, z->sweep.due, z->sweep.ndue * sizeof(*j->again));
-		j->nagain = z->sweep.ndue;
-	}
-	j->close_at = mono_add(z->routine_at, MONO_S(ROUTINE_CLOSE_S));
-	if (!z->routine_at.us || mono_diff(j->close_at, j->began) < MONO_S(ROUTINE_OPEN_S))
-		j->close_at = mono_add(j->began, MONO_S(ROUTINE_OPEN_S));
-	z->version_job = j;
-	zone_job_begin(z);
-	go_worker(j, POOL_NORMAL, prepare);
 }
 
 bool version_change(struct zone *z, struct transfer *t, struct build_job *input)
@@ -849,14 +839,16 @@ static void cancel_timer(void *arg)
 
 void version_cancel(struct zone *z)
 {
-	if (!z->version_job && !z->change_job)
+	if (!z->version_job && !z->change_job && !z->routine)
 		return;
 	zone_job_begin(z);
+	if (z->routine)
+		routine_cancel(z->routine);
 	if (z->change_job)
 		cancel_job(z->change_job);
 	if (z->version_job)
 		cancel_job(z->version_job);
-	if (z->version_job || z->change_job)
+	if (z->version_job || z->change_job || z->routine)
 		timer_set(z->e->timers, &z->retry_timer, MONO_MS(50), cancel_timer, z);
 	zone_job_end(z);
 }

@@ -48,13 +48,18 @@ struct version_job {
 	bool started;
 	bool damaged;                     /* err was met in what is stored */
 
-	/* routine */
+	/* routine: the one that collects (routine.c) */
 	int64_t cursor_time; uint64_t cursor_seq; /* behind what was taken from the expiry index */
 	size_t taken;
 	struct sweep_key *again; size_t nagain, again_at; /* to be signed anew whatever their times (sweep.h) */
-	mono_t close_at;                  /* no more is taken from here on */
+	mono_t opened;                    /* the last version was made of it, or it began */
+	bool counted;                     /* how much is due */
+	bool dropped;                     /* what it signed does not pass: nothing of it is taken any more */
+	unsigned kicks;                   /* on their way to a worker or back */
+	bool over;                        /* nothing more comes; err says why if that is too early */
+	struct timer tick;
 
-	struct signset sets, soa;
+	struct signset sets, soa, along;  /* along: of routine work, with a change */
 	struct { uint64_t versions, bytes; int64_t age; } history; /* as the config bounds it */
 	struct zmeta old, meta;           /* of the base, of the new version */
 	struct pub *pub;
@@ -70,12 +75,23 @@ struct version_job {
 /* change.c, worker: the difference into the view, then everything it changes into j->sets. ZS_EHELD with
  * j->reason; ZS_ELIMIT: zone-sized */
 int change_prepare(struct version_job *j);
-/* routine.c, worker: signset feed */
-int routine_feed(void *job, struct signing *g);
+/* routine.c, loop: what is signed goes into a version on its way */
+void routine_give(struct version_job *from, struct signset *to);
+void routine_look(struct zone *z);                 /* is it time for a version, or for the end? */
+void routine_ended(struct zone *z, bool ok);       /* a routine version is published, or is not */
+void routine_cancel(struct version_job *j);
 /* Is what the item replaces still what the version has? */
 bool routine_still_fits(struct kv *kv, const struct signing_item *it);
 
-/* version.c: a stored RRset of RECORDS or DENIAL, copied into mem */
+/* version.c */
+#define SPREAD_SIGNATURES 1000
+bool version_spreads(uint64_t made, uint64_t all);
+struct version_job *version_new(struct zone *z, enum version_kind kind);
+void version_free(void *job);
+/* what the collecting job has signed becomes a version */
+bool version_routine(struct version_job *from);
+void version_routine_failed(struct version_job *j); /* alarms, counts */
+/* a stored RRset of RECORDS or DENIAL, copied into mem */
 int version_load(struct kv *kv, const uint8_t *zone, const uint8_t *key, size_t klen, struct arena *mem,
 		 struct rrset *out);
 

@@ -154,7 +154,8 @@ struct zone {
 
 	/* work */
 	struct build_job *build;
-	struct version_job *version_job, *change_job; /* routine work; a change of content */
+	struct version_job *version_job, *change_job; /* a routine version; a change of content */
+	struct version_job *routine;        /* signs what is due: routine.c */
 	atomic_ullong next_seq;             /* of the expiry index */
 	mono_t routine_at;                  /* end of the last routine version; 0: none yet */
 	/* a version is in its transaction: no generation may move meanwhile */
@@ -249,9 +250,11 @@ void build_supersede(struct zone *z);
 void build_redo(struct zone *z);                          /* another serial: SOA and gate once more */
 void build_cancel(struct zone *z);
 
-/* version.c */
+/* routine.c */
 void version_schedule(struct zone *z);                    /* arms sign_timer from earliest_expiry */
-void version_start(struct zone *z);
+void routine_check(struct zone *z);                       /* has every signed zone its next refresh? */
+
+/* version.c */
 /*
  * The input as a change of the live version; ends with an event in ZONE_BUILD. input: the reader of a whole
  * transfer, which becomes the change's. False: it could not begin, nothing was taken over.

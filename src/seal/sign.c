@@ -224,6 +224,16 @@ int sign_plan(const struct signer *s, const struct rrset *set, const struct rrse
 	return role > 0 ? 0 : ZS_EKEY; /* nobody may sign this: never publish it bare */
 }
 
+void sign_times_again(const struct signer *s, const struct rrset *set, struct sign_plan *plan)
+{
+	struct times t = sig_times(s, set);
+
+	for (unsigned i = 0; i < plan->nwant; i++) {
+		put_be32(plan->want[i].hdr + 8, t.expiry);
+		put_be32(plan->want[i].hdr + 12, t.inception);
+	}
+}
+
 int sign_tbs(const struct sign_want *w, const uint8_t *canonical, size_t clen, struct wr *out)
 {
 	wr_bytes(out, w->hdr, w->hdr_len);
