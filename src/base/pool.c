@@ -121,8 +121,8 @@ int pool_post(struct pool *p, enum pool_prio prio, work_fn fn, void *arg)
 	pthread_mutex_lock(&p->lock);
 	work_append(&p->queues[prio], w);
 	p->queued++;
-	pthread_cond_signal(&p->wake);
 	pthread_mutex_unlock(&p->lock);
+	pthread_cond_signal(&p->wake); /* outside: who wakes up finds the lock free */
 	return 0;
 }
 
