@@ -488,10 +488,11 @@ static bool ixfr_taken(struct transfer *t, const struct xfrin_result *r)
 	       on_first_soa(t, &soa) == 0;
 }
 
-/* It was no difference, or none that can be used, and that is not the line's doing. */
+/* It was no difference, or none that can be used, and that is not the line's doing. One with more octets than
+ * the zone may have says nothing about the zone. */
 static bool may_be_whole(const struct transfer *t, const struct xfrin_result *r)
 {
-	return t->ixfr && (!r->result || r->try_axfr || ixfr_fault(t->ixfr) != IXFR_OK);
+	return t->ixfr && (!r->result || r->result == ZS_ELIMIT || r->try_axfr || ixfr_fault(t->ixfr) != IXFR_OK);
 }
 
 /* The same primary is asked for the whole zone, once; whether it is reachable shows there. */
