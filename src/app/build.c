@@ -537,6 +537,12 @@ void build_publish_try(struct zone *z)
 		return;
 	if (!z->check_timer.slot)
 		upstream_schedule(z, -2);
+	if (z->orders.hold) { /* ordered meanwhile; what is signed stays as donor */
+		b->waiting = false;
+		b->err = ZS_ECANCEL;
+		build_failed(b);
+		return;
+	}
 	if (z->committing)
 		return; /* a refresh is in its transaction: its end asks again */
 	if (!downstream_guard_passed(z))

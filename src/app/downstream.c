@@ -186,7 +186,10 @@ void downstream_raise_floor(struct zone *z, uint32_t serial, const char *why)
 uint32_t downstream_next_serial(struct zone *z, uint32_t upstream)
 {
 	enum serial_policy p = z->conf->policy->unsigned_zone ? SERIAL_UPSTREAM : z->conf->policy->serial;
+	uint32_t ordered = z->orders.serial;
 
+	if (z->orders.have_serial && (!z->have_floor || serial_cmp(ordered, z->floor) == SERIAL_GT))
+		return ordered;
 	return serial_next(p, upstream, z->floor, z->have_floor, clk_wall());
 }
 
@@ -234,6 +237,8 @@ static void seen_serial(struct secondary *s, uint32_t serial, bool proven)
 	if (!proven || (z->have_floor && serial_cmp(serial, z->floor) != SERIAL_GT))
 		return;
 	if (z->have_floor && serial - z->floor >= RAISE_MAX) {
+		if (z->orders.have_serial && serial_cmp(z->orders.serial, serial) != SERIAL_LT)
+			return; /* the answer to this is on its way */
 		zone_alarm_set(
 			z, ALARM_PUBLICATION,
 			"secondary %s has serial %u, too far above %u to follow by itself: see `zone serial`",

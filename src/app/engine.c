@@ -678,7 +678,7 @@ static void quit_poll(void *arg)
 {
 	struct engine *e = arg;
 
-	bool busy = e->zombies > 0 || e->backup;
+	bool busy = e->zombies > 0 || e->purging > 0 || e->backup;
 
 	for (size_t i = 0; i < e->nzone; i++)
 		busy |= e->zone[i]->jobs > 0;

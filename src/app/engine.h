@@ -91,6 +91,8 @@ struct engine {
 	unsigned transfers_running;
 	bool in_slots, slots_again;     /* engine_transfer_slot() is under way; slots came free meanwhile */
 	unsigned zombies;               /* removed zones whose jobs are not back */
+	unsigned orders_writing;        /* orders.h */
+	unsigned purging;               /* stored zones being removed: none is opened meanwhile */
 	struct primary_load *loads;     /* per primary */
 	struct zone *queue, **queue_tail; /* zones that wait for a slot */
 	int *dns_fd; size_t ndns;

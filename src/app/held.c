@@ -159,8 +159,23 @@ static int64_t veto_wait(unsigned vetoes)
 	return vetoes > 10 ? VETO_RETRY_MAX_S : VETO_RETRY_S << (vetoes - 1);
 }
 
+/* An operator's hold stands before what is held of upstream: until it ends nothing of that is looked at. */
+static void order_alarm(struct zone *z)
+{
+	const struct orders *o = &z->orders;
+	char at[WALL_TEXT];
+
+	zone_alarm_set(z, ALARM_HELD, "%s by %s at %s%s%s: nothing of upstream is taken until `zone release`",
+		       o->rollback ? "rollback ordered" : "on hold", o->hold_who,
+		       wall_text(WALL(o->hold_since), at), o->hold_why[0] ? ": " : "", o->hold_why);
+}
+
 void held_alarm(struct zone *z)
 {
+	if (z->orders.hold) {
+		order_alarm(z);
+		return;
+	}
 	if (z->held && z->held_vetoes) {
 		zone_alarm_set(z, ALARM_VETO,
 			       "upstream's serial %u: vetoed by the gate, the last good version stays: %s",
@@ -171,6 +186,8 @@ void held_alarm(struct zone *z)
 	zone_alarm_clear(z, ALARM_VETO);
 	if (z->held)
 		zone_alarm_set(z, ALARM_HELD, "serial %u is held: %s", z->held_serial, z->held_reason);
+	else
+		zone_alarm_clear(z, ALARM_HELD);
 }
 
 void held_veto(struct zone *z, uint32_t serial, const char *finding)

@@ -33,6 +33,7 @@ struct open_job {
 	bool restored;
 	bool marked;         /* it was found damaged before the start */
 	struct held held;
+	struct orders orders; bool orders_lost;
 };
 
 static void read_keystate(struct open_job *j)
@@ -98,6 +99,7 @@ static void open_run(void *arg)
 	if (!j->err) {
 		read_keystate(j);
 		held_read(j->store, &j->held);
+		j->orders_lost = orders_read(j->store, &j->orders) != 0;
 		if (j->health == STORE_READY)
 			read_version(j);
 		read_generation_keys(j);
@@ -121,14 +123,19 @@ static void adopt(struct zone *z, struct open_job *j)
 	if (z->restored)
 		log_msg(LL_NOTICE, "zone", z->name,
 			"event=restored: from a backup; secondaries may have newer versions");
+	z->orders = j->orders;
+	z->resign_last = UINT64_MAX;
+	if (j->orders_lost)
+		orders_hold(z, "zoneseald", "the text of its orders is damaged: look at what was ordered");
 	if (j->held.set && j->held.conf == held_conf(z->conf)) {
 		z->held = true;
 		z->held_serial = j->held.serial;
 		z->held_vetoes = j->held.vetoes;
 		z->held_retry = j->held.retry;
 		memcpy(z->held_reason, j->held.reason, sizeof(z->held_reason));
-		held_alarm(z);
 	}
+	if (z->held || z->orders.hold)
+		held_alarm(z);
 	if (j->health == STORE_DAMAGED)
 		zone_damaged_aside(z, j->damage, j->aside);
 	if (j->text_damaged)
@@ -210,8 +217,13 @@ static void open_done(void *arg)
 
 void zone_open_start(struct zone *z)
 {
-	struct open_job *j = calloc(1, sizeof(*j));
+	struct open_job *j;
 
+	if (z->e->purging) {
+		timer_set(z->e->timers, &z->retry_timer, MONO_MS(50), retry_open, z);
+		return;
+	}
+	j = calloc(1, sizeof(*j));
 	if (j)
 		j->zone = z;
 	zone_job_begin(z);

@@ -277,6 +277,7 @@ void publish_swap(struct zone *z, struct pub *pub, const struct zmeta *meta, int
 		atomic_store(&z->next_seq, meta->next_seq);
 	z->earliest_expiry = earliest;
 	downstream_raise_floor(z, pub->serial, NULL);
+	orders_published(z, pub->serial);
 	version_schedule(z);
 	publish_sample(z);
 	sweep_plan(z);

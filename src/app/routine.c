@@ -5,7 +5,8 @@
  * by a routine version when a minute has passed since the last one, when the estimate of pages is full, when
  * nothing more is due, or after a moment when an expiry is near - or by a change of content that is on its
  * way out (version.c). Signing goes on meanwhile. What is taken and then not written is found in the index by
- * the next job.
+ * the next job. When signing anew is ordered, all that is older than the order is due; it is over when a job
+ * finds none of it any more.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -77,7 +78,11 @@ static bool is_open(const struct version_job *j, int64_t expires)
 {
 	int64_t left = expires - j->now.s;
 
-	if (left > j->pol.refresh + j->pol.refresh / 10 || mono_diff(clk_mono(), j->began) > MONO_S(LIFE_S))
+	if (mono_diff(clk_mono(), j->began) > MONO_S(LIFE_S))
+		return false;
+	if (j->resign_below)
+		return true;
+	if (left > j->pol.refresh + j->pol.refresh / 10)
 		return false;
 	return j->taken > 0 || left <= j->pol.refresh;
 }
@@ -94,24 +99,29 @@ static int fill(struct version_job *j, struct kv *index, struct kv *reader, stru
 	uint8_t key[KEY_MAX], due[KEY_MAX];
 	struct kv_item it;
 	size_t klen = key_expiry(key, (uint64_t)j->cursor_time, j->cursor_seq);
+	int64_t within = j->resign_below ? INT64_MAX / 4 : j->pol.refresh + j->pol.refresh / 10;
 	int err;
 
 	for (err = kv_seek(index, key, klen, &it); !err && g->items < j->sets.group_items;
 	     err = kv_next(index, &it)) {
 		size_t dlen;
 
-		if (it.klen != klen || it.key[0] != TAB_EXPIRY || !is_open(j, (int64_t)be64(it.key + 1)))
+		j->exhausted = it.klen != klen || it.key[0] != TAB_EXPIRY;
+		if (j->exhausted || !is_open(j, (int64_t)be64(it.key + 1)))
 			break;
 		if (!is_intact(&it))
 			return ZS_ECRC;
 		dlen = it.vlen - 5;
 		j->cursor_time = (int64_t)be64(it.key + 1);
 		j->cursor_seq = be64(it.key + 9) + 1;
+		if (j->resign_below && j->cursor_seq > j->resign_below) /* made since the order */
+			continue;
 		memcpy(due, it.val + 5, dlen);
-		if ((err = add_due(j, reader, g, due, dlen, j->pol.refresh + j->pol.refresh / 10)))
+		if ((err = add_due(j, reader, g, due, dlen, within)))
 			return err == ZS_ENOENT ? ZS_ECRC : err;
 		j->taken++;
 	}
+	j->exhausted |= err == ZS_ENOENT;
 	return err == ZS_ENOENT ? 0 : err;
 }
 
@@ -188,7 +198,7 @@ static void run(void *arg)
 	struct version_job *j = arg;
 
 	fault_zone(j->zone->wire);
-	if (!j->counted)
+	if (!j->counted && !j->resign_below)
 		j->err = count_due(j);
 	j->counted = true;
 	if (j->err)
@@ -255,6 +265,8 @@ static void end(struct version_job *j)
 	} else if (j->again_at) {
 		sweep_resigned(z, j->again, j->again_at);
 	}
+	if (!j->err && j->resign_below && j->exhausted)
+		orders_resign_round(z, j->resign_below, j->taken);
 	setup_unref(j->setup);
 	zone_dispose(z, version_free, j);
 	version_schedule(z);
@@ -297,7 +309,7 @@ static int64_t closes_in(const struct version_job *j, size_t pages)
 	mono_t now = clk_mono(), at = mono_add(j->opened, MONO_S(OPEN_S)), next;
 	bool near = z->earliest_expiry - clk_wall().s <= j->pol.refresh / 4;
 
-	if (j->over || pages >= ROUTINE_PAGES)
+	if (j->over || pages >= ROUTINE_PAGES || z->orders.have_serial)
 		return 0;
 	next = mono_add(z->routine_at, MONO_S(near ? OPEN_S : CLOSE_S));
 	if (z->routine_at.us && mono_diff(next, at) > 0)
@@ -318,10 +330,10 @@ void routine_look(struct zone *z)
 		end(j);
 		return;
 	}
-	if (!groups || z->change_job || j->dropped || z->state == ZONE_CLOSED)
+	if ((!groups && !z->orders.have_serial) || z->change_job || j->dropped || z->state == ZONE_CLOSED)
 		return; /* a change takes it along, or wakes us when it is over */
 	wait = closes_in(j, pages);
-	if (wait > 0 || !version_routine(j))
+	if (wait > 0 || !version_routine(z))
 		timer_set(z->e->timers, &j->tick, wait > 0 ? wait : MONO_S(1), look_timer, z);
 }
 
@@ -359,7 +371,8 @@ static void start_timer(void *arg)
 
 static bool is_due(const struct zone *z)
 {
-	return z->sweep.ndue || z->earliest_expiry - z->conf->policy->refresh <= clk_wall().s;
+	return z->sweep.ndue || z->orders.have_serial || z->orders.resign_below ||
+	       z->earliest_expiry - z->conf->policy->refresh <= clk_wall().s;
 }
 
 /* Signatures are replaced when their remaining life falls below refresh; every signed zone has a next time. */
@@ -368,7 +381,7 @@ void version_schedule(struct zone *z)
 	int64_t due;
 
 	if (z->state == ZONE_CLOSED || z->quarantined || z->version_job || z->routine || !z->have_meta ||
-	    !z->meta.is_signed)
+	    (!z->meta.is_signed && !z->orders.have_serial))
 		return;
 	due = is_due(z) ? 0 : z->earliest_expiry - z->conf->policy->refresh - clk_wall().s;
 	if (z->sign_fails) {
@@ -415,11 +428,13 @@ static void start(struct zone *z)
 		return;
 	}
 	zone_alarm_clear(z, ALARM_CLOCK);
-	if (!is_due(z)) {
+	if (!is_due(z) || (!z->meta.is_signed && !z->orders.have_serial)) {
 		version_schedule(z);
 		return;
 	}
-	if (!downstream_guard_passed(z) || !(j = version_new(z, VERSION_ROUTINE))) {
+	if (z->orders.have_serial && !z->change_job && downstream_guard_passed(z) && version_routine(z))
+		return;
+	if (z->orders.have_serial || !downstream_guard_passed(z) || !(j = version_new(z, VERSION_ROUTINE))) {
 		timer_set(z->e->timers, &z->sign_timer, MONO_S(2), start_timer, z);
 		return;
 	}
@@ -428,6 +443,9 @@ static void start(struct zone *z)
 		j->nagain = z->sweep.ndue;
 	}
 	j->old = z->meta;
+	j->resign_below = z->orders.resign_below;
+	if (j->resign_below)
+		j->signer.spread = version_spreads(z->meta.signatures, z->meta.signatures);
 	j->opened = j->began;
 	j->sets.feed = feed;
 	j->sets.done = over;

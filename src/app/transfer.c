@@ -29,6 +29,20 @@ int transfer_add(struct transfer *t, const struct rr *rr, uint8_t flags)
 	return extsort_add(t->sort, key, klen, w->p, w->len);
 }
 
+int transfer_take_soa(struct transfer *t, const struct rr *rr)
+{
+	int err = soa_read(rr->rdata, rr->rdlen, &t->soa_fields);
+
+	if (err || rr->rdlen > sizeof(t->soa))
+		return ZS_EFORMAT;
+	t->have_soa = true;
+	memcpy(t->soa, rr->rdata, rr->rdlen);
+	t->soa_len = rr->rdlen;
+	t->soa_ttl = rr->ttl;
+	memcpy(t->soa_owner, rr->owner, name_len(rr->owner));
+	return intake_record(&t->intake, rr) == INTAKE_DISCARD ? ZS_EFORMAT : 0;
+}
+
 int transfer_soa(const struct transfer *t, uint32_t serial, int64_t expire_most, struct arena *mem,
 		 struct rrset *set)
 {

@@ -29,6 +29,8 @@ struct transfer {
 #define TRANSFER_OURS 1   /* not of upstream */
 #define TRANSFER_ASIDE 2  /* of upstream, not used */
 int transfer_add(struct transfer *t, const struct rr *rr, uint8_t flags);
+/* The SOA that the input has. ZS_EFORMAT: it cannot be used. */
+int transfer_take_soa(struct transfer *t, const struct rr *rr);
 /*
  * The SOA RRset as it is published: upstream's with our serial; expire_most: 0, or the bound of its EXPIRE
  * (`soa-expire: clamp`). In mem.

@@ -187,7 +187,9 @@ static void judge_serial(struct zone *z, const struct soa *soa)
 		zone_event(z, EV_HELD);
 		return;
 	}
-	if (held_stops(z, soa->serial)) {
+	if (z->orders.hold) { /* that it agrees is no input */
+		zone_event(z, z->have_meta && soa->serial == z->meta.upstream_serial ? EV_SAME : EV_HELD);
+	} else if (held_stops(z, soa->serial)) {
 		zone_event(z, EV_HELD);
 	} else if (is_newer(z, soa->serial)) {
 		zone_event(z, EV_NEWER);
@@ -370,20 +372,6 @@ void engine_transfer_slot(struct engine *e)
 	e->in_slots = false;
 }
 
-static int on_first_soa(struct transfer *t, const struct rr *rr)
-{
-	int err = soa_read(rr->rdata, rr->rdlen, &t->soa_fields);
-
-	if (err || rr->rdlen > sizeof(t->soa))
-		return ZS_EFORMAT;
-	t->have_soa = true;
-	memcpy(t->soa, rr->rdata, rr->rdlen);
-	t->soa_len = rr->rdlen;
-	t->soa_ttl = rr->ttl;
-	memcpy(t->soa_owner, rr->owner, name_len(rr->owner));
-	return intake_record(&t->intake, rr) == INTAKE_DISCARD ? ZS_EFORMAT : 0;
-}
-
 /* An answer to IXFR tells by its second record what it is; as a whole zone it goes the way of AXFR. */
 static int on_ixfr_rr(struct transfer *t, const struct rr *rr)
 {
@@ -394,7 +382,7 @@ static int on_ixfr_rr(struct transfer *t, const struct rr *rr)
 		return err;
 	err = ixfr_soa(t->ixfr, &soa);
 	if (!err)
-		err = on_first_soa(t, &soa);
+		err = transfer_take_soa(t, &soa);
 	ixfr_free(t->ixfr);
 	t->ixfr = NULL;
 	return err;
@@ -412,7 +400,7 @@ static int on_rr(void *ctx, const struct rr *rr)
 			return err;
 	}
 	if (rr->type == T_SOA && name_eq(rr->owner, t->intake.zone))
-		return t->have_soa ? 0 : on_first_soa(t, rr);
+		return t->have_soa ? 0 : transfer_take_soa(t, rr);
 	switch (intake_record(&t->intake, rr)) {
 	case INTAKE_KEEP:
 		return transfer_add(t, rr, 0);
@@ -485,7 +473,7 @@ static bool ixfr_taken(struct transfer *t, const struct xfrin_result *r)
 	struct rr soa;
 
 	return r->result == 0 && ixfr_is_complete(t->ixfr) && ixfr_soa(t->ixfr, &soa) == 0 &&
-	       on_first_soa(t, &soa) == 0;
+	       transfer_take_soa(t, &soa) == 0;
 }
 
 /* It was no difference, or none that can be used, and that is not the line's doing. One with more octets than
@@ -523,7 +511,9 @@ static void on_done(void *ctx, const struct xfrin_result *r)
 		zone_job_end(z);
 		return;
 	}
-	if (t->ixfr && !r->result && r->kind == XFR_UPTODATE && r->soa.serial == z->meta.upstream_serial) {
+	if (z->orders.hold) { /* ordered while it ran */
+		zone_event(z, EV_HELD);
+	} else if (t->ixfr && !r->result && r->kind == XFR_UPTODATE && r->soa.serial == z->meta.upstream_serial) {
 		transfer_free(t);
 		z->transfer = NULL;
 		zone_event(z, EV_SAME);
@@ -556,7 +546,7 @@ static bool asks_difference(const struct zone *z)
 	       !z->want_axfr && z->meta.is_signed == zone_is_signed_policy(z);
 }
 
-static struct transfer *transfer_new(struct zone *z)
+struct transfer *transfer_new(struct zone *z)
 {
 	struct transfer *t = calloc(1, sizeof(*t));
 	enum intake_mode mode = z->conf->upstream_dnssec == UPDNSSEC_STRIP ? INTAKE_STRIP :

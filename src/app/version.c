@@ -210,6 +210,8 @@ static void prepare(void *arg)
 		j->err = read_meta(j);
 	if (!j->err)
 		j->err = view_new(j->base, &j->view);
+	if (!j->err && j->undo)
+		j->err = undo_prepare(j);
 	if (!j->err)
 		j->err = change_prepare(j);
 	if (!j->err)
@@ -295,7 +297,8 @@ static void meta_apply(struct version_job *j)
 		memcpy(m->upstream_soa, j->in->soa, j->in->soa_len);
 		m->upstream_soa_len = j->in->soa_len;
 		m->upstream_soa_ttl = j->in->soa_ttl;
-		m->upstream_checked = m->transferred = j->now.s;
+		if (!j->undo)
+			m->upstream_checked = m->transferred = j->now.s;
 	}
 	m->signed_serial = j->serial;
 	m->next_seq = atomic_load(&j->zone->next_seq);
@@ -515,6 +518,29 @@ static void writing_failed(struct version_job *j, const char *who, const char *w
 		j->zone->rebuild = true;
 }
 
+/* A rollback that cannot be is over, and the hold stays; what may pass (the key store, the disk) is tried
+ * again. */
+static void undo_failed(struct version_job *j)
+{
+	struct zone *z = j->zone;
+	char text[400];
+
+	if (is_veto(j)) {
+		describe_veto(j, text, sizeof(text));
+		orders_rolled_back(z, text);
+	} else if (j->too_large) {
+		orders_rolled_back(z, "the difference is too large for one version");
+	} else if (j->err == ZS_EHELD || j->misfit) {
+		orders_rolled_back(z, j->reason);
+	} else {
+		writing_failed(j, "a rollback", "a rollback cannot be written");
+		z->local_trouble = true;
+		version_end(j, false, EV_FAILED);
+		return;
+	}
+	version_end(j, true, EV_HELD);
+}
+
 static void change_failed(struct version_job *j)
 {
 	struct zone *z = j->zone;
@@ -522,7 +548,9 @@ static void change_failed(struct version_job *j)
 
 	/* prepared, it seemed to fit: signatures and history make a change larger, the commit has the last word */
 	j->too_large |= j->err == ZS_ELIMIT;
-	if (j->too_large && j->input) {
+	if (j->undo) {
+		undo_failed(j);
+	} else if (j->too_large && j->input) {
 		build_go_on(j->input);
 		j->input = NULL;
 		j->in = NULL;
@@ -615,8 +643,12 @@ static void published(struct version_job *j)
 		j->kind == VERSION_CHANGE ? "published" : "refreshed", j->serial, z->meta.upstream_serial,
 		(unsigned long long)sum.rrsets, (unsigned long long)sum.made[SIGN_NEW],
 		(unsigned long long)sum.kept, (long long)mono_diff(clk_mono(), j->began));
-	if (j->kind == VERSION_CHANGE)
+	if (j->undo)
+		orders_rolled_back(z, NULL);
+	else if (j->kind == VERSION_CHANGE)
 		zone_input_taken(z, j->in);
+	else
+		z->resign_done += z->orders.resign_below ? sum.rrsets : 0;
 	downstream_notify(z, true);
 }
 
@@ -650,6 +682,24 @@ static void go_worker(struct version_job *j, enum pool_prio prio, void (*fn)(voi
 	version_failed(j);
 }
 
+/* A rollback's candidate is today's serial of upstream: the old one is behind it. */
+static uint32_t next_serial(const struct version_job *j)
+{
+	struct zone *z = j->zone;
+
+	return downstream_next_serial(z, j->kind == VERSION_CHANGE && !j->undo ? j->in->soa_fields.serial
+									       : z->meta.upstream_serial);
+}
+
+/* The next version is the one for which a serial was ordered. */
+static bool order_waits(const struct version_job *j)
+{
+	const struct zone *z = j->zone;
+
+	return z->orders.have_serial && !j->pass && j->serial != z->orders.serial &&
+	       (!z->have_floor || serial_cmp(z->orders.serial, z->floor) == SERIAL_GT);
+}
+
 /* Signed: the SOA gets its serial, then it is written, as soon as nobody else writes. */
 static void go_on(struct version_job *j)
 {
@@ -658,7 +708,13 @@ static void go_on(struct version_job *j)
 	j->waiting = z->committing || (j->kind == VERSION_ROUTINE && z->change_job);
 	if (j->waiting)
 		return;
-	if (j->soa.head && (!z->have_floor || serial_cmp(j->serial, z->floor) == SERIAL_GT)) {
+	if (z->orders.hold && j->kind == VERSION_CHANGE && !j->undo) { /* ordered meanwhile */
+		j->err = ZS_ECANCEL;
+		version_failed(j);
+		return;
+	}
+	if (j->soa.head && (!z->have_floor || serial_cmp(j->serial, z->floor) == SERIAL_GT) &&
+	    !order_waits(j)) {
 		z->committing = true;
 		if (j->kind == VERSION_CHANGE && z->routine) /* what is signed goes along */
 			routine_give(z->routine, &j->along);
@@ -672,8 +728,7 @@ static void go_on(struct version_job *j)
 		version_failed(j);
 		return;
 	}
-	j->serial = downstream_next_serial(z, j->kind == VERSION_CHANGE ? j->in->soa_fields.serial
-									 : z->meta.upstream_serial);
+	j->serial = next_serial(j);
 	go_worker(j, POOL_URGENT, soa_run);
 }
 
@@ -721,7 +776,7 @@ static void change_begin(void *arg)
 		timer_stop(z->e->timers, &j->retry);
 		j->started = true;
 		j->serial = j->pass ? j->in->soa_fields.serial
-				    : downstream_next_serial(z, j->in->soa_fields.serial);
+				    : next_serial(j);
 		go_worker(j, POOL_NORMAL, prepare);
 	}
 }
@@ -739,15 +794,15 @@ void version_wake(struct zone *z)
 	routine_look(z);
 }
 
-bool version_routine(struct version_job *from)
+bool version_routine(struct zone *z)
 {
-	struct zone *z = from->zone;
 	struct version_job *j = version_new(z, VERSION_ROUTINE);
 
 	if (!j)
 		return false;
 	j->old = z->meta;
-	routine_give(from, &j->sets);
+	if (z->routine)
+		routine_give(z->routine, &j->sets);
 	z->version_job = j;
 	zone_job_begin(z);
 	go_on(j);
@@ -790,7 +845,7 @@ struct version_job *version_new(struct zone *z, enum version_kind kind)
 	return j;
 }
 
-bool version_change(struct zone *z, struct transfer *t, struct build_job *input)
+static bool change_new(struct zone *z, struct transfer *t, struct build_job *input, uint64_t undo)
 {
 	const char *fault = z->meta.is_signed ? engine_clock_fault(z->e, z->meta.last_inception) : NULL;
 	struct version_job *j = fault || z->e->quitting ? NULL : version_new(z, VERSION_CHANGE);
@@ -805,13 +860,31 @@ bool version_change(struct zone *z, struct transfer *t, struct build_job *input)
 	j->in_full = input != NULL;
 	j->clamp = z->conf->soa_expire_clamp && z->meta.is_signed;
 	j->pass = !z->meta.is_signed && z->conf->upstream_dnssec == UPDNSSEC_PASS;
-	j->released = zone_release_holds(z, t->soa_fields.serial);
+	j->undo = undo;
+	j->released = undo || zone_release_holds(z, t->soa_fields.serial);
 	j->shrink_pct = z->conf->shrink_pct;
 	j->churn_pct = z->conf->churn_pct;
 	z->change_job = j;
 	zone_job_begin(z);
 	change_begin(j);
 	return true;
+}
+
+bool version_change(struct zone *z, struct transfer *t, struct build_job *input)
+{
+	return change_new(z, t, input, 0);
+}
+
+bool version_undo(struct zone *z)
+{
+	struct transfer *t = transfer_new(z);
+
+	if (!t)
+		return false;
+	if (change_new(z, t, NULL, z->orders.rollback))
+		return true;
+	transfer_free(t);
+	return false;
 }
 
 static void cancel_job(struct version_job *j)

@@ -45,6 +45,7 @@ struct version_job {
 	bool in_full;                     /* the input is a whole zone */
 	bool too_large;                   /* zone-sized work instead */
 	bool misfit;                      /* the IXFR does not fit what is stored */
+	uint64_t undo;                    /* the version whose content is wanted again; 0: not a rollback */
 	bool started;
 	bool damaged;                     /* err was met in what is stored */
 
@@ -58,6 +59,8 @@ struct version_job {
 	unsigned kicks;                   /* on their way to a worker or back */
 	bool over;                        /* nothing more comes; err says why if that is too early */
 	struct timer tick;
+	uint64_t resign_below;            /* an order: all older signatures are due; 0: none */
+	bool exhausted;                   /* the index was read to its end */
 
 	struct signset sets, soa, along;  /* along: of routine work, with a change */
 	struct { uint64_t versions, bytes; int64_t age; } history; /* as the config bounds it */
@@ -75,6 +78,8 @@ struct version_job {
 /* change.c, worker: the difference into the view, then everything it changes into j->sets. ZS_EHELD with
  * j->reason; ZS_ELIMIT: zone-sized */
 int change_prepare(struct version_job *j);
+/* undo.c, worker: the input of a rollback, from the base's history. ZS_EHELD: no way, j->reason says why. */
+int undo_prepare(struct version_job *j);
 /* routine.c, loop: what is signed goes into a version on its way */
 void routine_give(struct version_job *from, struct signset *to);
 void routine_look(struct zone *z);                 /* is it time for a version, or for the end? */
@@ -88,8 +93,8 @@ bool routine_still_fits(struct kv *kv, const struct signing_item *it);
 bool version_spreads(uint64_t made, uint64_t all);
 struct version_job *version_new(struct zone *z, enum version_kind kind);
 void version_free(void *job);
-/* what the collecting job has signed becomes a version */
-bool version_routine(struct version_job *from);
+/* what the collecting job has signed becomes a version; nothing but the SOA when there is no such job */
+bool version_routine(struct zone *z);
 void version_routine_failed(struct version_job *j); /* alarms, counts */
 /* a stored RRset of RECORDS or DENIAL, copied into mem */
 int version_load(struct kv *kv, const uint8_t *zone, const uint8_t *key, size_t klen, struct arena *mem,

@@ -149,10 +149,19 @@ static void act_build(struct zone *z)
 	}
 }
 
+/* A rollback: the content comes from history instead of a transfer. */
+static void act_undo(struct zone *z)
+{
+	if (version_undo(z))
+		return;
+	z->local_trouble = true;
+	zone_event(z, EV_FAILED);
+}
+
 static void act_published(struct zone *z)
 {
 	z->check_fails = 0;
-	zone_alarm_clear(z, ALARM_HELD);
+	held_alarm(z);
 	zone_alarm_clear(z, ALARM_VETO);
 	zone_alarm_clear(z, ALARM_STORE);
 	z->local_fails = 0;
@@ -228,7 +237,8 @@ struct transition { unsigned char used; unsigned char next; void (*act)(struct z
 
 static const struct transition table[ZONE_STATE_COUNT][ZONE_EVENT_COUNT] = {
 	[ZONE_OPENING] = { [EV_OPENED] = GO(IDLE, act_opened), [EV_CLOSE] = GO(CLOSED, act_close) },
-	[ZONE_IDLE] = { [EV_CHECK] = GO(CHECKING, upstream_check), [EV_CLOSE] = GO(CLOSED, act_close) },
+	[ZONE_IDLE] = { [EV_CHECK] = GO(CHECKING, upstream_check), [EV_UNDO] = GO(BUILD, act_undo),
+			[EV_CLOSE] = GO(CLOSED, act_close) },
 	[ZONE_CHECKING] = { [EV_SAME] = GO(IDLE, upstream_refreshed), [EV_NEWER] = GO(KEYS, keying_run),
 			    [EV_FAILED] = GO(IDLE, act_failed), [EV_HELD] = GO(IDLE, act_held),
 			    [EV_CHECK] = GO(CHECKING, act_check_later), [EV_CLOSE] = GO(CLOSED, act_close) },
@@ -252,9 +262,13 @@ static const struct transition table[ZONE_STATE_COUNT][ZONE_EVENT_COUNT] = {
 /* The one place where a zone's state changes. */
 void zone_event(struct zone *z, enum zone_event ev)
 {
-	const struct transition *t = &table[z->state][ev];
+	const struct transition *t;
 	enum zone_state old = z->state;
 
+	/* a rollback goes before whatever upstream has */
+	if (old == ZONE_IDLE && ev == EV_CHECK && z->orders.rollback && z->have_meta && !z->quarantined)
+		ev = EV_UNDO;
+	t = &table[old][ev];
 	if (!t->used) {
 		log_msg(LL_DEBUG, "zone", z->name, "state=%s event=%s ignored", state_names[old],
 			event_names[ev]);
@@ -422,7 +436,7 @@ void zone_reconf(struct zone *z, struct setup *s, const struct conf_zone *c)
 	downstream_conf(z);
 	if (z->held) { /* a changed config is a reason to look at a held input again */
 		held_set(z, &(struct held){ .set = false });
-		zone_alarm_clear(z, ALARM_HELD);
+		held_alarm(z);
 	}
 	if (z->state == ZONE_CHECKING || z->state == ZONE_QUEUED || z->state == ZONE_TRANSFER)
 		zone_event(z, EV_FAILED);

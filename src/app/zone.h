@@ -16,6 +16,7 @@
 #include "engine.h"
 #include "gate/gate.h"
 #include "keys/keyset.h"
+#include "orders.h"
 #include "seal/sign.h"
 #include "store/meta.h"
 #include "sweep.h"
@@ -41,7 +42,7 @@ enum zone_state {
 #define ZONE_EVENTS(X)                                                             \
 	X(OPENED, "opened") X(CHECK, "check") X(SAME, "same-serial") X(NEWER, "newer-serial") \
 	X(FAILED, "failed") X(SLOT, "slot") X(RECEIVED, "received") X(KEYS_DONE, "keys-done") \
-	X(NONE, "none") X(BUILT, "built") X(PUBLISHED, "published") X(REDO, "redo") X(HELD, "held") X(CLOSE, "close")
+	X(NONE, "none") X(UNDO, "undo") X(BUILT, "built") X(PUBLISHED, "published") X(REDO, "redo") X(HELD, "held") X(CLOSE, "close")
 
 enum zone_event {
 #define X(name, text) EV_##name,
@@ -152,6 +153,12 @@ struct zone {
 	unsigned held_vetoes; int64_t held_retry;
 	bool released; uint32_t release_serial; bool release_any; wall_t released_at; /* `zone release` */
 
+	/* what an operator ordered (orders.h); RRsets signed anew, of how many, and what the last round found */
+	struct orders orders;
+	bool orders_busy, orders_dirty;
+	bool order_failed;                  /* the last rollback */
+	uint64_t resign_done, resign_of, resign_last;
+
 	/* work */
 	struct build_job *build;
 	struct version_job *version_job, *change_job; /* a routine version; a change of content */
@@ -226,6 +233,7 @@ void upstream_notified(struct zone *z, bool has_serial, uint32_t serial);
 void upstream_queue(struct zone *z);                      /* asks for a transfer slot */
 void upstream_transfer(struct zone *z);                   /* has the slot */
 void upstream_cancel(struct zone *z);
+struct transfer *transfer_new(struct zone *z);            /* empty, with the intake of the zone's config */
 void upstream_expire_check(void *zone);                   /* timer: past SOA expire? */
 void upstream_refreshed(struct zone *z);                  /* a primary agrees with the stored serial */
 
@@ -260,6 +268,8 @@ void routine_check(struct zone *z);                       /* has every signed zo
  * transfer, which becomes the change's. False: it could not begin, nothing was taken over.
  */
 bool version_change(struct zone *z, struct transfer *t, struct build_job *input);
+/* The content of an older version as a change of the live one, as ordered; ends as above. */
+bool version_undo(struct zone *z);
 void version_cancel(struct zone *z);
 void version_committed(struct zone *z);                   /* z->committing is over */
 void version_wake(struct zone *z);                        /* what waits looks again */

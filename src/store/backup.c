@@ -313,6 +313,8 @@ int store_backup(struct store *s, struct manifest *m, const struct store_backup_
 	text = out->target ? 0 : backup_text(&c, m, rel, "keystate");
 	if (!text && !out->target)
 		text = backup_text(&c, m, rel, "held");
+	if (!text && !out->target)
+		text = backup_text(&c, m, rel, "orders");
 	return rc ? rc : text;
 }
 

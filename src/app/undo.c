@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The input of a rollback: upstream's records that lead from the live version back to an older one, taken
+ * from history and handed to the recipe as if a primary had sent them as a difference. Serials in that
+ * difference are made up: the true SOA is the older one, and going back is what is ordered. Called on a
+ * worker while a version is prepared.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/err.h"
+#include "dns/ixfr.h"
+#include "store/history.h"
+#include "version.h"
+
+struct undo {
+	struct ixfr *x;
+	uint8_t rdata[1024];
+	struct rr soa;          /* with rdata */
+};
+
+/* 0: what stands now; 1: what is to be. */
+static int add_soa(struct undo *u, uint32_t serial)
+{
+	soa_set_serial(u->rdata, u->soa.rdlen, serial);
+	return ixfr_add(u->x, &u->soa);
+}
+
+/* The SOA that comes: the first of the added records. */
+static int take_soa(struct diff *d, struct transfer *t, struct undo *u)
+{
+	struct rr rr;
+	bool added = false;
+	int err;
+
+	while (!(err = diff_next(d, &rr, &added)) && !added)
+		;
+	if (err)
+		return err == ZS_ENOENT ? ZS_EFORMAT : err;
+	if (rr.type != T_SOA || rr.rdlen > sizeof(u->rdata))
+		return ZS_EFORMAT;
+	err = transfer_take_soa(t, &rr);
+	if (err)
+		return err;
+	memcpy(u->rdata, rr.rdata, rr.rdlen);
+	u->soa = (struct rr){ .owner = t->soa_owner, .type = T_SOA, .class = CLASS_IN, .ttl = rr.ttl,
+			      .rdata = u->rdata, .rdlen = rr.rdlen };
+	return 0;
+}
+
+static int feed(struct diff *d, struct undo *u)
+{
+	struct rr rr;
+	bool added = false, was_added = false;
+	int err = add_soa(u, 1);
+
+	if (!err)
+		err = add_soa(u, 0);
+	while (!err && !(err = diff_next(d, &rr, &added))) {
+		if (added && !was_added)
+			err = add_soa(u, 1);
+		was_added = added;
+		if (!err && rr.type != T_SOA)
+			err = ixfr_add(u->x, &rr);
+	}
+	return err == ZS_ENOENT ? add_soa(u, 1) : err;
+}
+
+static int take(struct version_job *j, struct diff *d)
+{
+	struct undo u = { .x = NULL };
+	int err = take_soa(d, j->in, &u);
+
+	if (!err)
+		err = diff_rewind(d);
+	if (!err)
+		err = ixfr_new(j->zone->wire, 0, NULL, &u.x);
+	if (!err)
+		err = feed(d, &u);
+	if (!err && !ixfr_is_complete(u.x))
+		err = ZS_EFORMAT;
+	if (err) {
+		ixfr_free(u.x);
+		return err;
+	}
+	ixfr_free(j->in->ixfr);
+	j->in->ixfr = u.x;
+	return 0;
+}
+
+int undo_prepare(struct version_job *j)
+{
+	struct diff *d = NULL;
+	struct kv *kv = NULL;
+	int err = snap_kv(j->base, &kv);
+
+	if (err)
+		return err;
+	err = userdiff_open(kv, snap_version(j->base), j->undo, IXFR_OCTETS, &d);
+	if (err)
+		kv_close(kv);
+	else
+		err = take(j, d);
+	diff_close(d);
+	if (err == ZS_ELIMIT)
+		j->too_large = true;
+	if (err != ZS_ENOENT)
+		return err;
+	snprintf(j->reason, sizeof(j->reason),
+		 "version %llu is not in the history, or upstream's content was the same",
+		 (unsigned long long)j->undo);
+	return ZS_EHELD;
+}
