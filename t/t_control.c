@@ -18,6 +18,7 @@
 #include "../src/app/ctlproto.h"
 #include "../src/app/ctltable.h"
 #include "../src/app/engine.h"
+#include "../src/app/orders.h"
 #include "../src/app/verbs.h"
 #include "base/err.h"
 #include "t_suite.h"
@@ -469,11 +470,53 @@ START_TEST(test_table)
 }
 END_TEST
 
+START_TEST(test_points)
+{
+	struct ctl_point p;
+
+	ck_assert_int_eq(ctl_point_parse("12", &p), 0);
+	ck_assert(p.kind == 0 && p.number == 12);
+	ck_assert_int_eq(ctl_point_parse("u4294967295", &p), 0);
+	ck_assert(p.kind == 'u' && p.number == UINT32_MAX);
+	ck_assert_int_eq(ctl_point_parse("v18446744073709551615", &p), 0);
+	ck_assert(p.kind == 'v' && p.number == UINT64_MAX);
+	for (const char *const *bad = (const char *const[]){ "", "s", "x1", "-1", "1 ", "uu1", "1.5", NULL }; *bad; bad++)
+		ck_assert_int_eq(ctl_point_parse(*bad, &p), ZS_EFORMAT);
+}
+END_TEST
+
+START_TEST(test_orders_text)
+{
+	struct orders o = { .have_serial = true, .serial = 4000000000u, .hold = true, .hold_since = 1700000000,
+			    .hold_who = "uid 0", .rolled_back = true, .rollback = 17, .resign_below = 1u << 20 };
+	struct orders back;
+	char text[ORDERS_TEXT], again[ORDERS_TEXT];
+
+	memset(o.hold_why, 'x', sizeof(o.hold_why) - 1);
+	ck_assert_int_lt(orders_print(&o, text, sizeof(text)), ORDERS_TEXT);
+	ck_assert_int_eq(orders_parse(text, &back), 0);
+	ck_assert(back.have_serial && back.serial == o.serial && back.hold && back.rolled_back);
+	ck_assert(back.hold_since == o.hold_since && back.rollback == 17 && back.resign_below == 1u << 20);
+	ck_assert_str_eq(back.hold_who, "uid 0");
+	ck_assert_str_eq(back.hold_why, o.hold_why);
+	orders_print(&back, again, sizeof(again));
+	ck_assert_str_eq(text, again);
+	ck_assert_int_eq(orders_parse("orders: 1\nhold: 5 0 uid 1\nwhy: \n", &back), 0);
+	ck_assert(back.hold && !back.hold_why[0] && !back.have_serial && !back.rollback && !back.resign_below);
+	ck_assert_int_eq(orders_parse("orders: 1\n", &back), 0);
+	ck_assert(!back.hold);
+	ck_assert_int_eq(orders_parse("", &back), ZS_EFORMAT);
+	ck_assert_int_eq(orders_parse("orders: 2\nserial: 5\n", &back), ZS_EFORMAT);
+	ck_assert_int_eq(orders_parse("orders: 1\nnonsense: 5\n", &back), ZS_EFORMAT);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *tests[] = { test_requests, test_torn,         test_malformed,  test_later,
 				 test_gone,     test_stream,       test_stream_cut, test_half_close,
-				 test_clients,  test_encode_bound, test_text,       test_table };
+				 test_clients,  test_encode_bound, test_text,       test_table,
+				 test_points,   test_orders_text };
 
 	return RUN_SUITE("control", tests);
 }

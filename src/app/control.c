@@ -51,6 +51,7 @@ struct ctl {
 	struct client *client; /* NULL: gone, or ended */
 	int refs;
 	struct ctl_request rq;
+	char who[32];
 	enum pump (*pump)(struct ctl *, void *);
 	void (*pump_free)(void *);
 	void *pump_arg;
@@ -83,6 +84,11 @@ json_t *ctl_args(const struct ctl *c)
 const char *ctl_arg_text(const struct ctl *c, const char *name)
 {
 	return json_string_value(json_object_get(c->rq.args, name));
+}
+
+const char *ctl_who(const struct ctl *c)
+{
+	return c->who;
 }
 
 bool ctl_gone(const struct ctl *c)
@@ -251,6 +257,7 @@ static void request_run(struct client *cl, struct ctl_request *rq)
 	c->client = cl;
 	c->refs = 1;
 	c->rq = *rq;
+	snprintf(c->who, sizeof(c->who), "uid %u", (unsigned)cl->uid);
 	cl->req = c;
 	log_msg(v && v->changes ? LL_NOTICE : LL_DEBUG, "control", NULL, "verb=\"%s\" uid=%u gid=%u pid=%d",
 		v ? v->name : "unknown", (unsigned)cl->uid, (unsigned)cl->gid, (int)cl->pid);

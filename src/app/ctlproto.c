@@ -4,11 +4,13 @@
  * typed before it is used. Called by control.c on the loop, by zonesealctl, and by their tests.
  */
 #include <fnmatch.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/text.h"
 #include "ctlproto.h"
 
 #define PATTERN_MAX 1100
@@ -125,4 +127,18 @@ int ctl_zone_match(const char *pattern, const char *name)
 	if (strcasecmp(full, name) == 0)
 		return 1;
 	return ctl_is_pattern(full) && fnmatch(full, name, FNM_NOESCAPE | FNM_CASEFOLD) == 0;
+}
+
+const char ctl_point_kinds[3] = { 's', 'u', 'v' };
+
+int ctl_point_parse(const char *text, struct ctl_point *out)
+{
+	bool named = *text && memchr(ctl_point_kinds, *text, sizeof(ctl_point_kinds));
+	uint64_t n;
+
+	if (text_u64(text + named, UINT64_MAX, &n) != 0)
+		return ZS_EFORMAT;
+	out->kind = named ? *text : 0;
+	out->number = n;
+	return 0;
 }

@@ -41,6 +41,12 @@ json_t *ctl_error_msg(const char *code, const char *message, const char *hint);
 /* {"v":1,key:value}; steals value. */
 json_t *ctl_msg(const char *key, json_t *value);
 
+/* A version as operators name it: a number, or one that says of what: v12 version, s12 signed serial, u12
+ * upstream's. */
+struct ctl_point { char kind; /* 's', 'u', 'v'; 0: any, in this order */ uint64_t number; };
+extern const char ctl_point_kinds[3];
+int ctl_point_parse(const char *text, struct ctl_point *out); /* ZS_EFORMAT */
+
 /*
  * Does a zone's name (absolute presentation form) match what an operator wrote? ASCII case is ignored and a
  * final dot may be left out; `*`, `?` and [sets] match as in file names, but a `*` also matches dots.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Answers for people: tables and short blocks on stdout, what went wrong on stderr.
  * The zone status: ctlshow_zone.c. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -249,5 +250,55 @@ void show_errors(json_t *answer)
 		fprintf(stderr, ": ");
 		put_safe(stderr, show_text(r, "message"));
 		fputc('\n', stderr);
+	}
+}
+
+static void cell_of(struct table *t, json_t *o, const char *key)
+{
+	if (json_object_get(o, key))
+		cell_number(t, o, key);
+	else
+		table_cell(t, NULL);
+}
+
+void show_history(json_t *answer)
+{
+	static const char *const heads[] = { ">VERSION", ">SERIAL", ">UPSTREAM", "TIME", "KIND", ">REMOVED",
+					     ">ADDED", ">OCTETS", ">FROM UPSTREAM -", ">+", NULL };
+	struct table *t = table_new(heads);
+	json_t *v;
+	size_t i;
+
+	if (!t)
+		return;
+	json_array_foreach(json_object_get(answer, "versions"), i, v) {
+		cell_number(t, v, "version");
+		cell_number(t, v, "signed_serial");
+		cell_number(t, v, "upstream_serial");
+		table_cell(t, show_text(v, "time"));
+		table_cell(t, show_text(v, "kind"));
+		cell_of(t, v, "removed");
+		cell_of(t, v, "added");
+		cell_of(t, v, "octets");
+		cell_of(t, v, "upstream_removed");
+		cell_of(t, v, "upstream_added");
+	}
+	table_print(t, stdout);
+	table_free(t);
+}
+
+void show_purge(json_t *answer)
+{
+	bool forgotten = json_is_true(json_object_get(answer, "forgotten"));
+	json_t *k;
+	size_t i;
+
+	put_safe(stdout, show_text(answer, "zone"));
+	printf(": %s\n", json_is_true(json_object_get(answer, "files")) ? "its files are removed"
+									: "it had no files");
+	json_array_foreach(json_object_get(answer, "keys"), i, k) {
+		printf("key %s (%s) is left in key store ", show_text(k, "id"), show_text(k, "role"));
+		put_safe(stdout, show_text(k, "keystore"));
+		puts(forgotten ? ", the register forgot it" : "; --keys makes the register forget it");
 	}
 }

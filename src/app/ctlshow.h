@@ -18,6 +18,8 @@ void show_check(json_t *answer);
 void show_backup(json_t *answer);
 /* On a terminal, one line that is overwritten; NULL: no more of it. */
 void show_progress(json_t *progress);
+void show_history(json_t *answer);
+void show_purge(json_t *answer);
 void show_warnings(json_t *answer);
 /* "errors" of an answer, on stderr. */
 void show_errors(json_t *answer);

@@ -24,10 +24,19 @@ static void nap(void)
 	nanosleep(&ts, NULL);
 }
 
+/* A hold that somebody ordered is no failure of what was ordered beside it. */
 static bool failed(json_t *z)
 {
-	return json_array_size(json_object_get(z, "alarms")) > 0 ||
-	       !json_is_true(json_object_get(z, "served"));
+	json_t *alarms = json_object_get(z, "alarms"), *a;
+	bool on_hold = json_is_true(json_object_get(z, "hold"));
+	size_t i;
+
+	if (!json_is_true(json_object_get(z, "served")) || json_is_true(json_object_get(z, "order_failed")))
+		return true;
+	json_array_foreach(alarms, i, a)
+		if (!on_hold || strcmp(json_string_value(a), "held") != 0)
+			return true;
+	return false;
 }
 
 static size_t count_busy(json_t *zones, json_t **example)
@@ -45,12 +54,19 @@ static size_t count_busy(json_t *zones, json_t **example)
 
 static void progress(size_t busy, size_t all, json_t *example)
 {
+	json_t *sign;
+
 	if (!isatty(STDERR_FILENO))
 		return;
 	fprintf(stderr, "\r\033[K");
 	if (busy)
 		fprintf(stderr, "%zu of %zu zones: %.100s %.20s", busy, all, show_text(example, "zone"),
 			show_text(example, "state"));
+	sign = json_object_get(example, "resign");
+	if (busy && json_is_object(sign))
+		fprintf(stderr, ", signed anew %lld of %lld",
+			(long long)json_integer_value(json_object_get(sign, "done")),
+			(long long)json_integer_value(json_object_get(sign, "of")));
 }
 
 /* What became of each zone. */

@@ -39,13 +39,23 @@ const char *report_role(unsigned use)
 
 /* --- derived -------------------------------------------------------------------------------------------- */
 
+/* An order that something stands in the way of has an alarm instead. */
+static bool order_runs(const struct zone *z)
+{
+	const struct orders *o = &z->orders;
+
+	if (!z->have_meta || z->quarantined || z->alarm[ALARM_PUBLICATION] || z->alarm[ALARM_CLOCK])
+		return false;
+	return ((o->have_serial || o->resign_below) && !z->sign_fails) || (o->rollback && !z->local_fails);
+}
+
 bool zone_busy(const struct zone *z)
 {
 	if (z->state == ZONE_GUARD) /* with the alarm it waits for an order or for secondaries, and says so */
 		return !z->alarm[ALARM_PUBLICATION];
 	if (z->state == ZONE_CLOSED)
 		return false;
-	return z->state != ZONE_IDLE || z->check_again ||
+	return z->state != ZONE_IDLE || z->check_again || order_runs(z) ||
 	       (z->check_timer.slot && mono_diff(z->check_timer.at, clk_mono()) <= 0);
 }
 
@@ -258,18 +268,47 @@ static json_t *primaries(const struct zone *z)
 
 /* --- zones ---------------------------------------------------------------------------------------------- */
 
+/* How far signing anew has come. */
+static json_t *resign(const struct zone *z)
+{
+	if (!z->orders.resign_below)
+		return json_null();
+	return json_pack("{s:I, s:I}", "done", (json_int_t)z->resign_done, "of",
+			 (json_int_t)(z->resign_of > z->resign_done ? z->resign_of : z->resign_done));
+}
+
+/* What was ordered and stands. */
+static json_t *orders(const struct zone *z)
+{
+	const struct orders *o = &z->orders;
+	json_t *hold = json_null();
+
+	if (o->hold)
+		hold = json_pack("{s:o, s:o, s:o, s:b}", "by", ctl_text(o->hold_who), "reason",
+				 ctl_text(o->hold_why), "since", report_time(o->hold_since), "rollback",
+				 o->rolled_back);
+	return json_pack("{s:o, s:o, s:o}", "hold", hold, "serial", serial_of(o->have_serial, o->serial),
+			 "rollback_to", o->rollback ? json_integer((json_int_t)o->rollback) : json_null());
+}
+
 json_t *report_zone_brief(struct zone *z)
 {
 	const struct zmeta *m = &z->meta;
 	uint32_t ours = z->net.pub ? z->net.pub->serial : m->signed_serial;
 
-	return json_pack("{s:s, s:s, s:b, s:b, s:o, s:o, s:I, s:o, s:s, s:o}", "zone", z->name, "state",
+	json_t *o;
+
+	o = json_pack("{s:s, s:s, s:b, s:b, s:o, s:o, s:I, s:o, s:s, s:o}", "zone", z->name, "state",
 			 zone_state_text(z->state), "busy", zone_busy(z), "served", zone_serves(z),
 			 "upstream_serial", serial_of(z->have_meta && m->have_upstream, m->upstream_serial),
 			 "signed_serial", serial_of(z->have_meta, ours), "records",
 			 (json_int_t)(z->have_meta ? m->records : 0), "earliest_expiry",
 			 report_time(zone_earliest_expiry(z)), "policy", z->conf->policy->name, "alarms",
 			 alarm_names(z));
+	json_object_set_new(o, "hold", json_boolean(z->orders.hold));
+	json_object_set_new(o, "order_failed", json_boolean(z->order_failed));
+	json_object_set_new(o, "resign", resign(z));
+	return o;
 }
 
 static json_t *version_part(const struct zone *z)
@@ -312,6 +351,7 @@ json_t *report_zone(struct zone *z)
 	json_object_set_new(o, "secondaries", secondaries(z));
 	json_object_set_new(o, "keys", keys(z));
 	json_object_set_new(o, "held", held(z));
+	json_object_set_new(o, "orders", orders(z));
 	json_object_set_new(o, "damage", damage(z));
 	json_object_set_new(o, "vetoed", vetoed(z));
 	json_object_set_new(o, "sweep", sweep_part(z));

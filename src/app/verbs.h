@@ -11,6 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <jansson.h>
+#include "base/buf.h"
+#include "base/clk.h"
+#include "timer.h"
 
 struct ctl;
 struct engine;
@@ -21,6 +24,7 @@ enum ctl_exit { CTL_DONE = 0, CTL_FAILED = 1, CTL_PARTLY = 4 };
 struct engine *ctl_engine(const struct ctl *c);
 json_t *ctl_args(const struct ctl *c);                 /* borrowed, an object */
 const char *ctl_arg_text(const struct ctl *c, const char *name); /* NULL: not there or no string */
+const char *ctl_who(const struct ctl *c);              /* who asks, for logs and alarms */
 bool ctl_gone(const struct ctl *c);                    /* nobody listens any more */
 /* A verb that answers later keeps the request with hold, and drops it once it has answered. */
 struct ctl *ctl_hold(struct ctl *c);
@@ -43,6 +47,48 @@ enum pump { PUMP_MORE, PUMP_WAIT, PUMP_END };
 void ctl_pump(struct ctl *c, enum pump (*pump)(struct ctl *, void *), void (*free_arg)(void *), void *arg);
 void ctl_resume(struct ctl *c);
 
+/*
+ * Streams that a worker reads from the published version of the one zone that is named (verbs_stream.c). begin
+ * and next run there, with s->kv; each makes at most one frame, next until it sets done. end frees the arg, on
+ * any thread. home, on the loop: instead of the plain end, when all went well.
+ */
+struct stream;
+struct stream_ops {
+	const char *what;        /* "the export" */
+	int (*begin)(struct stream *s);
+	int (*next)(struct stream *s);
+	void (*end)(struct stream *s);
+	enum pump (*home)(struct ctl *c, struct stream *s);
+};
+struct stream {
+	const struct stream_ops *ops;
+	void *arg;
+	struct ctl *ctl;
+	struct zone *zone;
+	struct pub *pub;
+	mono_t give_up;
+	struct timer timer;      /* home's */
+	bool orphan, running;    /* loop: the request is over; a frame is being made */
+	/* the worker's, while running */
+	bool started, done;
+	struct kv *kv;
+	uint8_t *frame; size_t frame_len;
+	unsigned tries;
+	int err;
+	const char *code, *hint; /* set by stream_fail() */
+	char text[512];
+};
+/* Takes the arg; NULL after ctl_fail(): then it is still the caller's. */
+struct stream *stream_new(struct ctl *c, const struct stream_ops *ops, void *arg);
+int stream_data(struct stream *s, json_t *data);        /* the frame; steals */
+/* The request's error; answers what begin and next return then. */
+int stream_fail(struct stream *s, const char *code, const char *hint, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+#define STREAM_RDATA_TEXT (5u * 65535) /* every octet as \DDD, with room */
+/* One record as a line of a master file, `before` in front of it. line: STREAM_RDATA_TEXT octets of room. */
+int stream_record(struct wr *text, char *line, const char *before, const uint8_t *owner, uint32_t ttl,
+		  uint16_t type, const uint8_t *rdata, uint16_t len);
+
 struct verb {
 	const char *name;
 	bool changes;            /* logged at notice, not at debug */
@@ -55,6 +101,7 @@ struct walk_spec {
 	const char *key;         /* of the array in the data frames */
 	unsigned rows;           /* most rows in a frame */
 	bool all_default;        /* no zone named: all of them */
+	bool settles;            /* ends when the orders it gave are on disk */
 	bool bad_is_partly;      /* a bad row is a warning: exit 4, never 1 */
 	/* One row, or NULL for none; *bad: it did not work for this zone. */
 	json_t *(*row)(struct zone *z, json_t *args, bool *bad);
@@ -67,7 +114,7 @@ struct zone *verb_one_zone(struct ctl *c);
 /* Text in pieces of a frame each, as "text"; takes it (heap). Ends the request. */
 void verb_text(struct ctl *c, char *text);
 
-/* verbs_zone.c, verbs_export.c, verbs_server.c, verbs_check.c */
+/* verbs_zone.c, verbs_order.c, verbs_history.c, verbs_export.c, verbs_server.c, verbs_check.c */
 void verb_zone_list(struct ctl *c);
 void verb_zone_status(struct ctl *c);
 void verb_zone_refresh(struct ctl *c);
@@ -75,6 +122,13 @@ void verb_zone_retransfer(struct ctl *c);
 void verb_zone_release(struct ctl *c);
 void verb_zone_ds(struct ctl *c);
 void verb_zone_export(struct ctl *c);
+void verb_zone_serial(struct ctl *c);
+void verb_zone_hold(struct ctl *c);
+void verb_zone_resign(struct ctl *c);
+void verb_zone_rollback(struct ctl *c);
+void verb_zone_history(struct ctl *c);
+void verb_zone_diff(struct ctl *c);
+void verb_zone_purge(struct ctl *c);
 void verb_key_list(struct ctl *c);
 void verb_status(struct ctl *c);
 void verb_hsm_status(struct ctl *c);

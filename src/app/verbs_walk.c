@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "ctlproto.h"
 #include "engine.h"
-#include "verbs.h"
+#include "verbs_order.h"
 #include "zone.h"
 
 #define PATTERNS_MAX 100000
@@ -25,12 +25,16 @@ struct zwalk {
 	uint8_t last[NAME_MAX_WIRE];
 	size_t last_len;      /* otherwise: the last zone seen; 0: none yet */
 	unsigned good, bad;
+	bool ended;           /* all rows are sent */
+	struct engine *e;
+	struct timer timer;
 };
 
 static void walk_free(void *arg)
 {
 	struct zwalk *w = arg;
 
+	timer_stop(w->e->timers, &w->timer);
 	free(w->hit);
 	free(w);
 }
@@ -117,10 +121,13 @@ static json_t *misses(struct zwalk *w)
 
 static enum pump walk_end(struct ctl *c, struct zwalk *w)
 {
-	json_t *none = misses(w);
-	bool failed = w->bad || json_array_size(none) > 0,
-	     some = w->good || (w->bad && w->spec->bad_is_partly);
+	json_t *none;
+	bool failed, some = w->good || (w->bad && w->spec->bad_is_partly);
 
+	if (w->spec->settles && !verb_settled(c, &w->timer))
+		return PUMP_WAIT;
+	none = misses(w);
+	failed = w->bad || json_array_size(none) > 0;
 	if (json_array_size(none) > 0)
 		ctl_data(c, json_pack("{s:o}", "errors", none));
 	else
@@ -132,9 +139,12 @@ static enum pump walk_end(struct ctl *c, struct zwalk *w)
 static enum pump walk_pump(struct ctl *c, void *arg)
 {
 	struct zwalk *w = arg;
-	json_t *rows = json_array();
+	json_t *rows;
 	bool end = false;
 
+	if (w->ended)
+		return walk_end(c, w);
+	rows = json_array();
 	for (unsigned i = 0; i < LOOK_MAX && !end && json_array_size(rows) < w->spec->rows; i++) {
 		struct zone *z = walk_next(ctl_engine(c), w, &end);
 		bool bad = false;
@@ -146,6 +156,7 @@ static enum pump walk_pump(struct ctl *c, void *arg)
 		w->good += z && !bad;
 	}
 	ctl_data(c, json_pack("{s:o}", w->spec->key, rows));
+	w->ended = end;
 	return end ? walk_end(c, w) : PUMP_MORE;
 }
 
@@ -195,6 +206,7 @@ void verb_walk(struct ctl *c, const struct walk_spec *spec)
 		return;
 	}
 	w->spec = spec;
+	w->e = ctl_engine(c);
 	w->names = names;
 	w->exact = names != NULL;
 	json_array_foreach(names, i, name)

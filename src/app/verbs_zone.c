@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Verbs on zones that answer from memory, and the orders: refresh, retransfer, release. An order sets what
+ * Verbs on zones that answer from memory, and the orders of a moment: refresh, retransfer, release. An order sets what
  * the state table looks at and raises EV_CHECK; it answers when it is accepted, and `--wait` of zonesealctl
  * watches the zone. Loop only.
  */
@@ -162,7 +162,7 @@ void verb_zone_refresh(struct ctl *c)
 
 static json_t *row_retransfer(struct zone *z, json_t *args, bool *bad)
 {
-	const char *no = not_ready(z);
+	const char *no = z->orders.hold ? "it is on hold: `zone release` ends that" : not_ready(z);
 	bool later = z->state != ZONE_IDLE;
 
 	*bad = no != NULL;
@@ -184,10 +184,15 @@ void verb_zone_retransfer(struct ctl *c)
 
 /* The next input at that serial or newer, once, within an hour.
  * In GUARD it is the publication that is ordered. */
-static void release(struct zone *z, json_t *serial)
+static void release(struct zone *z, json_t *serial, const char *who)
 {
 	engine_clock_accept(z->e);
 	zone_unquarantine(z, "released by order");
+	if (orders_release(z)) {
+		log_msg(LL_NOTICE, "zone", z->name, "event=hold-ended by %s", who);
+		zone_event(z, EV_CHECK);
+		return;
+	}
 	z->released = true;
 	z->release_any = serial == NULL;
 	z->release_serial = (uint32_t)json_integer_value(serial);
@@ -208,24 +213,30 @@ static void release(struct zone *z, json_t *serial)
 
 static json_t *row_release(struct zone *z, json_t *args, bool *bad)
 {
-	const char *no = not_ready(z), *done = z->state == ZONE_GUARD
+	const char *no = not_ready(z), *done = z->orders.rolled_back
+						       ? "the hold is over: the whole zone is transferred"
+					       : z->orders.hold ? "the hold is over"
+					       : z->state == ZONE_GUARD
 						       ? "publication is ordered"
 						       : "the next input is taken, for an hour";
 
 	*bad = no != NULL;
 	if (!no)
-		release(z, json_object_get(args, "serial"));
+		release(z, json_object_get(args, "serial"), json_string_value(json_object_get(args, "who")));
 	return order_row(z, no, done);
 }
 
 void verb_zone_release(struct ctl *c)
 {
-	static const struct walk_spec spec = { .key = "results", .rows = 500, .row = row_release };
+	static const struct walk_spec spec = { .key = "results", .rows = 500, .settles = true,
+					       .row = row_release };
 	json_t *serial = json_object_get(ctl_args(c), "serial");
 
 	if (serial && (!json_is_integer(serial) || json_integer_value(serial) < 0 ||
 		       json_integer_value(serial) > UINT32_MAX))
 		ctl_fail(c, "bad-args", NULL, "the serial is no number of 0 to 4294967295");
-	else
+	else {
+		json_object_set_new(ctl_args(c), "who", json_string(ctl_who(c)));
 		verb_walk(c, &spec);
+	}
 }

@@ -27,7 +27,8 @@
 #endif
 #define DEFAULT_SOCKET "/run/zoneseal/control.sock"
 
-enum params { P_NONE, P_ZONES, P_ZONES_OR_ALL, P_ONE_ZONE, P_RELEASE, P_KEYSTORE, P_LEVEL, P_FILE, P_DIRECTORY, P_ANY };
+enum params { P_NONE, P_ZONES, P_ZONES_OR_ALL, P_ONE_ZONE, P_SERIAL, P_HOLD, P_POINT, P_POINTS, P_PURGE,
+	      P_RELEASE, P_KEYSTORE, P_LEVEL, P_FILE, P_DIRECTORY, P_ANY };
 
 struct command {
 	const char *name;
@@ -47,13 +48,13 @@ static const struct command commands[] = {
 	  "take a held input, or publish what waits; a SERIAL may follow" },
 	{ "zone ds", P_ZONES, show_ds, "DS records for the parent; exit 4 while it is too early" },
 	{ "zone export", P_ONE_ZONE, NULL, "the published version as a master file" },
-	{ "zone hold", P_ANY, NULL, NULL },
-	{ "zone resign", P_ANY, NULL, NULL },
-	{ "zone serial", P_ANY, NULL, NULL },
-	{ "zone diff", P_ANY, NULL, NULL },
-	{ "zone history", P_ANY, NULL, NULL },
-	{ "zone rollback", P_ANY, NULL, NULL },
-	{ "zone purge", P_ANY, NULL, NULL },
+	{ "zone hold", P_HOLD, show_results, "take nothing of upstream until release; words of a reason may follow" },
+	{ "zone resign", P_ZONES, show_results, "sign everything anew; --wait" },
+	{ "zone serial", P_SERIAL, show_results, "publish now, with this SERIAL; --wait" },
+	{ "zone history", P_ONE_ZONE, show_history, "versions, newest first" },
+	{ "zone diff", P_POINTS, NULL, "what upstream changed last, or FROM one version [TO another]" },
+	{ "zone rollback", P_POINT, show_results, "publish upstream's content of a SERIAL or version again; --wait" },
+	{ "zone purge", P_PURGE, show_purge, "remove what is stored of a zone that is not configured; --keys" },
 	{ "key list", P_ZONES_OR_ALL, show_keys, "keys of zones" },
 	{ "hsm status", P_NONE, show_keystores, "key stores" },
 	{ "hsm test", P_KEYSTORE, show_message, "a signature and its check by the named key store" },
@@ -82,6 +83,7 @@ static void usage(FILE *f)
 		   "  -j, --json           JSON\n"
 		   "      --all            all zones\n"
 		   "      --alarmed        zone list: only zones with alarms\n"
+		   "      --keys           zone purge: its keys are forgotten, too\n"
 		   "      --wait           until it is done\n\nverbs:\n");
 	for (size_t i = 0; i < NCOMMANDS; i++)
 		if (commands[i].help)
@@ -163,6 +165,58 @@ static int put_release(const struct options *o, json_t *args, char **argv, int n
 	return put_zones(o, args, argv, n, true);
 }
 
+static int put_text(json_t *args, const char *key, const char *text)
+{
+	json_object_set_new(args, key, ctl_text(text));
+	return 0;
+}
+
+/* ZONE ... SERIAL */
+static int put_serial(const struct options *o, json_t *args, char **argv, int n)
+{
+	uint64_t serial;
+
+	if (n < 1 || (n < 2 && !o->all) || text_u64(argv[n - 1], UINT32_MAX, &serial) != 0) {
+		fprintf(stderr, "zonesealctl: name zones, and the serial behind them\n");
+		return ZS_EINVAL;
+	}
+	json_object_set_new(args, "serial", json_integer((json_int_t)serial));
+	return put_zones(o, args, argv, n - 1, true);
+}
+
+/* ZONE [REASON ...]: one zone or pattern, because every other word may be of the reason. */
+static int put_hold(const struct options *o, json_t *args, char **argv, int n)
+{
+	int zones = o->all || n == 0 ? 0 : 1;
+	char why[256] = "";
+
+	for (int i = zones; i < n; i++) {
+		size_t at = strlen(why);
+
+		snprintf(why + at, sizeof(why) - at, "%s%s", at ? " " : "", argv[i]);
+	}
+	if (why[0])
+		put_text(args, "reason", why);
+	return put_zones(o, args, argv, zones, true);
+}
+
+/* ZONE and its versions: from least to most of them. */
+static int put_points(const struct options *o, json_t *args, char **argv, int n, bool one)
+{
+	if (o->all || n < 1 + one || n > (one ? 2 : 3)) {
+		fprintf(stderr, "zonesealctl: name one zone%s\n",
+			one ? ", and the serial or version to go back to" : ", and two serials or versions at most");
+		return ZS_EINVAL;
+	}
+	if (n > 1)
+		put_text(args, one ? "to" : "from", argv[1]);
+	if (n > 2)
+		put_text(args, "to", argv[2]);
+	if (o->json && !one)
+		json_object_set_new(args, "records", json_true());
+	return put_zones(o, args, argv, 1, true);
+}
+
 static int put_word(json_t *args, const char *key, char **argv, int n, bool required)
 {
 	if (n > 1 || (n == 0 && required)) {
@@ -210,6 +264,20 @@ static int put_args(const struct options *o, const struct command *c, json_t *ar
 			return put_zones(o, args, argv, n, true);
 		fprintf(stderr, "zonesealctl: name one zone\n");
 		return ZS_EINVAL;
+	case P_PURGE:
+		if (o->keys)
+			json_object_set_new(args, "keys", json_true());
+		if (n == 1 && !o->all)
+			return put_zones(o, args, argv, n, true);
+		fprintf(stderr, "zonesealctl: name one zone\n");
+		return ZS_EINVAL;
+	case P_SERIAL:
+		return put_serial(o, args, argv, n);
+	case P_HOLD:
+		return put_hold(o, args, argv, n);
+	case P_POINT:
+	case P_POINTS:
+		return put_points(o, args, argv, n, c->params == P_POINT);
 	case P_RELEASE:
 		return put_release(o, args, argv, n);
 	case P_KEYSTORE:
@@ -260,12 +328,16 @@ static int take_data(const struct options *o, struct answer *a, json_t *data)
 {
 	const char *text = json_string_value(json_object_get(data, "text"));
 
-	if (!text) {
+	if (!text && !(o->json && o->streams)) {
 		merge(a->data, data);
 		return 0;
 	}
 	a->streamed = true;
-	if (o->json) {
+	if (!text) { /* each frame is a document of its own */
+		json_object_set_new(data, "v", json_integer(CTL_VERSION));
+		json_dumpf(data, stdout, JSON_COMPACT);
+		putchar('\n');
+	} else if (o->json) {
 		printf("{\"v\":%d,\"text\":", CTL_VERSION);
 		json_dumpf(json_object_get(data, "text"), stdout, JSON_ENCODE_ANY);
 		puts("}");
@@ -365,7 +437,7 @@ static int run(const struct options *o, const struct command *c, json_t *args)
 {
 	struct answer a = { .data = answer_data() };
 	bool is_check = strcmp(c->name, "check") == 0,
-	     waits = o->wait && (c->show == show_results || strcmp(c->name, "stop") == 0);
+	     waits = o->wait && c->params != P_HOLD && (c->show == show_results || strcmp(c->name, "stop") == 0);
 	int fd = conn_open(o->socket), err, code;
 
 	if (fd < 0) {
@@ -450,7 +522,7 @@ static char *find_socket(void)
 
 /* --- main ----------------------------------------------------------------------------------------------- */
 
-enum { OPT_ALL = 256, OPT_ALARMED, OPT_WAIT };
+enum { OPT_ALL = 256, OPT_ALARMED, OPT_WAIT, OPT_KEYS };
 
 /* 0: go on; else *code is the exit code. */
 static int options_read(int argc, char **argv, struct options *o, int *code)
@@ -459,7 +531,8 @@ static int options_read(int argc, char **argv, struct options *o, int *code)
 		{ "socket", required_argument, NULL, 's' }, { "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' },
 		{ "all", no_argument, NULL, OPT_ALL }, { "alarmed", no_argument, NULL, OPT_ALARMED },
-		{ "wait", no_argument, NULL, OPT_WAIT }, { NULL, 0, NULL, 0 },
+		{ "wait", no_argument, NULL, OPT_WAIT }, { "keys", no_argument, NULL, OPT_KEYS },
+		{ NULL, 0, NULL, 0 },
 	};
 	int opt;
 
@@ -484,6 +557,9 @@ static int options_read(int argc, char **argv, struct options *o, int *code)
 			break;
 		case OPT_ALARMED:
 			o->alarmed = true;
+			break;
+		case OPT_KEYS:
+			o->keys = true;
 			break;
 		case OPT_WAIT:
 			o->wait = true;
@@ -511,6 +587,7 @@ int main(int argc, char **argv)
 	if (options_read(argc, argv, &o, &code) != 0)
 		goto out;
 	c = find(argv + optind, argc - optind, &used);
+	o.streams = c && c->params == P_POINTS;
 	argv += optind + used;
 	argc -= optind + used;
 	if (!c) {

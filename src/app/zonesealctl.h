@@ -10,7 +10,7 @@ enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, EXIT_PARTLY = 4 };
 
 struct options {
 	char *socket;
-	bool json, all, alarmed, wait;
+	bool json, keys, streams, all, alarmed, wait;
 };
 
 /* Everything that came back for one request. */

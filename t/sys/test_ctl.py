@@ -57,9 +57,9 @@ def test_errors_say_what_and_how(line):
     assert r.returncode == FAILED
     errors = seal.documents(r.stdout)[0]["errors"]
     assert errors[0]["zone"] == "nowhere.example" and errors[0]["message"]
-    r = s.ctl("zone", "rollback", ZONE)
+    r = s.ctl("conf", "diff")
     assert r.returncode == FAILED and "yet" in r.stderr
-    error = seal.documents(s.ctl("-j", "zone", "rollback", ZONE).stdout)[0]["error"]
+    error = seal.documents(s.ctl("-j", "conf", "diff").stdout)[0]["error"]
     assert error["code"] and error["message"] and error["hint"]
 
 
