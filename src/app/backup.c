@@ -101,7 +101,9 @@ static void rest_run(void *arg)
 {
 	struct backup *b = arg;
 
+	pthread_mutex_lock(&b->e->reg_lock); /* one that fails is closed and opened anew */
 	b->err = b->e->reg ? keyreg_backup(b->e->reg, b->reg) : 0;
+	pthread_mutex_unlock(&b->e->reg_lock);
 	if (!b->err)
 		b->err = manifest_save(b->zones, clk_wall());
 	mailbox_post(b->e->home, rest_done, b);
