@@ -479,11 +479,11 @@ def table(changes):
     sync = sorted(changes.sync.took or [0])
     yield "64 KiB written over + fdatasync: median %.2f ms (quarters %.2f to %.2f, n %d)" % (
         statistics.median(sync), sync[len(sync) // 4], sync[len(sync) * 3 // 4], len(sync))
-    yield "%-10s%-16s%-10s" % ("names", "change", "signer") + "".join("%23s" % u for u in UNITS)
+    yield "%-10s%-16s%-10s" % ("names", "change", "signer") + "".join("%25s" % u for u in UNITS)
     for names in changes.options.names:
         for kind in KINDS + TRANSFERS:
             for label in dict.fromkeys(k[2] for k in changes.rows if k[:2] == (names, kind)):
-                cells = "".join("%23s" % spread(changes.rows.get((names, kind, label, u))) for u in UNITS)
+                cells = "".join("%25s" % spread(changes.rows.get((names, kind, label, u))) for u in UNITS)
                 yield "%-10d%-16s%-10s%s" % (names, kind, label, cells)
 
 
