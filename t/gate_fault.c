@@ -643,6 +643,36 @@ FAULT(wrong_entry) /* points to another RRset */
 	put_be32(val + 1, crc32c(0, val + 5, n));
 	put_raw(f, key, entry(f, key), val, 5 + n);
 }
+static void point_to_www(struct fx *f, const char *who) /* the entry of an RRset that nothing else touches */
+{
+	uint8_t key[17], val[100] = { 1 };
+	size_t n = tz_key_record(f->z, WWW, 16, val + 5);
+
+	rec(f, who, 1);
+	put_be32(val + 1, crc32c(0, val + 5, n));
+	put_raw(f, key, entry(f, key), val, 5 + n);
+}
+FAULT(taken_entry) /* a sequence number was given out twice */
+{
+	struct tv *other = malloc(sizeof *other);
+
+	*other = *rec(f, "h1.hosts.zone.example.", 1);
+	touch(f);
+	f->v->exp_time = other->exp_time;
+	f->v->exp_seq = other->exp_seq;
+	tv_put(f->m, f->v);
+	point_to_www(f, "h1.hosts.zone.example.");
+	free(other);
+}
+FAULT(other_entry) /* the entry of another RRset went with it */
+{
+	struct kv *kv = kvmem_open(f->m);
+	uint8_t key[17];
+
+	rec(f, "h1.hosts.zone.example.", 1);
+	MUST(!kv_del(kv, key, entry(f, key)));
+	kv_close(kv);
+}
 FAULT(crc_entry) { uint8_t key[17]; touch(f); poke(f, key, entry(f, key), 8, 1, false); }
 FAULT(exp_time) { rec(f, WWW, 16)->exp_time += 60; store(f); }
 FAULT(exp_wrap) { rec(f, WWW, 16)->exp_time += 1ull << 32; store(f); }
@@ -778,8 +808,8 @@ const struct fault fault_table[] = {
 	A(crc, STORED), A(crc_glue, STORED), A(crc_chain, STORED), A(format, STORED), A(flag_bits, STORED),
 	A(order, STORED), A(dup, STORED), A(false_dup, STORED), A(ttl_flag, STORED), A(owner, STORED),
 	A(outside, STORED), A(upper_key, STORED), A(bad_rdata, STORED), A(no_entry, EXPIRY_INDEX),
-	A(stale_entry, EXPIRY_INDEX), W(extra_entry, EXPIRY_INDEX, ON_ALL), A(wrong_entry, EXPIRY_INDEX),
-	A(crc_entry, STORED), A(exp_time, EXPIRY_INDEX), A(exp_wrap, EXPIRY_INDEX),
+	A(stale_entry, EXPIRY_INDEX), A(extra_entry, EXPIRY_INDEX), A(wrong_entry, EXPIRY_INDEX),
+	A(taken_entry, EXPIRY_INDEX), A(other_entry, EXPIRY_INDEX), A(crc_entry, STORED), A(exp_time, EXPIRY_INDEX), A(exp_wrap, EXPIRY_INDEX),
 
 	A(new_name, CHAIN_GAP), F(new_deep, CHAIN_GAP, ON_HASHED), A(old_name, CHAIN_GHOST),
 	F(old_ent, CHAIN_GHOST, ON_HASHED), A(new_type, BITMAP), A(old_type, BITMAP), A(new_cut, CHAIN_GHOST),

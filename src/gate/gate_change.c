@@ -3,8 +3,8 @@
  * What a change touches, and nothing else. For each owner with a changed key: all its RRsets (only changed
  * ones to the full), its record in the chain, the empty names above, expiry entries that should be gone; and
  * the whole subtree when the owner began or ceased to occlude it. For each changed record of the chain:
- * itself, its name, and the links on both sides. All of it is read anew from the candidate; the base only
- * says what was.
+ * itself, its name, and the links on both sides. For each changed entry of the expiry index: what it points
+ * to, and what it pointed to. All of it is read anew from the candidate; the base only says what was.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +51,32 @@ static int check_stale(struct gjob *j, const uint8_t *key, size_t klen)
 	    gsame(to, tlen, key, klen))
 		return gexpiry_extra(j, ekey, elen);
 	return j->err;
+}
+
+/* What stood under an entry that changed may stand there still: nobody else will look for it in time. */
+static int check_displaced(struct gjob *j, const uint8_t *ekey, size_t elen)
+{
+	uint8_t key[GKEY_MAX], own[GKEY_MAX];
+	const uint8_t *to;
+	size_t tlen;
+	struct kv_item it;
+	struct gval v;
+
+	if (!gjob_base(j) || !gjob_get(j, j->base, ekey, elen, &it) ||
+	    gval_expiry(it.val, it.vlen, &to, &tlen) || tlen > GKEY_MAX)
+		return j->err;
+	memcpy(key, to, tlen);
+	if (!gjob_get(j, j->kv, key, tlen, &it) || gval_parse(&v, it.val, it.vlen) || !v.nsig ||
+	    !gsame(own, gkey_expiry(own, v.exp_time, v.exp_seq), ekey, elen))
+		return j->err;
+	return gexpiry_check(j, key, tlen, v.exp_time, v.exp_seq);
+}
+
+static int change_entry(struct gjob *j, const uint8_t *key, size_t klen)
+{
+	int rc = gexpiry_extra(j, key, klen);
+
+	return rc ? rc : check_displaced(j, key, klen);
 }
 
 /* The record of a name of that kind: there and right, or not there. */
@@ -288,7 +314,7 @@ int gate_change(struct gate *g, struct kv *kv, int (*next)(void *ctx, const uint
 		else if (key[0] == IN_DENIAL && !flush(&j, &a))
 			change_denial(&j, key, klen);
 		else if (key[0] == IN_EXPIRY && !flush(&j, &a))
-			gexpiry_extra(&j, key, klen);
+			change_entry(&j, key, klen);
 	}
 	gjob_fail(&j, rc);
 	if (!j.err)
