@@ -100,4 +100,7 @@ void version_routine_failed(struct version_job *j); /* alarms, counts */
 int version_load(struct kv *kv, const uint8_t *zone, const uint8_t *key, size_t klen, struct arena *mem,
 		 struct rrset *out);
 
+/* version_commit.c, worker: j->version and j->pub, or j->err */
+void version_commit(struct version_job *j);
+
 #endif
