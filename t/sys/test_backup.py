@@ -3,6 +3,7 @@
 plain copy. The signed serial never goes back, and no serial stands for two contents."""
 
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -331,3 +332,42 @@ def test_backup_while_zones_change(rig):
     chain.same_data(c)
     for z in others:
         c.seal.wait_published(z, 1)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="users are separate only as root")
+def test_each_part_belongs_to_its_process(rig):
+    """Engine and vault write their part as their own users, into a directory that they cannot walk to; what was copied by
+    root without owners gets them back at the start."""
+    c = Chain(rig, server={"user": "nobody", "vault-user": "daemon"})
+    top = c.seal.dir
+    while os.stat(top).st_uid == os.geteuid() and top != "/":
+        if os.stat(top).st_mode & 0o1000:
+            break
+        os.chmod(top, 0o755)
+        top = os.path.dirname(top)
+    c.start()
+    c.published(1)
+    path, answer = backup(c)
+    assert answer["keys"] == 2
+
+    def owners(root):
+        out = {}
+        for d, ds, fs in os.walk(root):
+            for f in fs + ds:
+                name = os.path.relpath(os.path.join(d, f), root)
+                out.setdefault(name.split("/")[0], set()).add(pwd.getpwuid(os.lstat(os.path.join(d, f)).st_uid).pw_name)
+        return out
+    made = owners(path)
+    assert made == {"zones": {"nobody"}, "register": {"nobody"}, "keys": {"daemon"}, "keymap": {"root"}, "MANIFEST": {"root"}}
+    change(c, 2)
+    lost = c.published(2)
+    c.seal.stop()
+    shutil.rmtree(c.seal.state_dir)
+    subprocess.run(["cp", "-r", path, c.seal.state_dir], check=True)
+    assert owners(c.seal.state_dir)["keys"] == {"root"}
+    change(c, 3)
+    c.seal.start()
+    assert c.published(3) > lost
+    c.verify()
+    back = owners(c.seal.state_dir)
+    assert back["zones"] == back["register"] == {"nobody"} and back["keys"] == {"daemon"}
