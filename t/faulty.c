@@ -6,17 +6,19 @@
  * t/sys/test_faults.py has the table of what each must be called. Most faults sit on one name (www), so that
  * whoever looks around a change finds the rest in order.
  *
- * Three depths: what is signed is wrong and its signatures are right (signing_add, sign_plan, nsec_rdata,
- * chain_iter_next); what is encoded is not what was signed (rrset_encode); what is stored is not what was
- * verified (build_append, and the handles of view_kv, the way of every small change into the store).
+ * Three depths: what is signed is wrong and its signatures are right (signing_add, sign_plan; in a build
+ * nsec_rdata and chain_iter_next; in a change splice_run and splice_chain_name, which forget what it does to
+ * one name or RRset); what is encoded is not what was signed (rrset_encode); what is stored is not what was
+ * verified (build_append, and the handles of view_kv, the way of every change and refresh into the store).
  */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/crc.h"
+#include "base/err.h"
 #include "dns/schema.h"
-#include "seal/denial.h"
+#include "seal/splice.h"
 #include "store/store.h"
 #include "../src/app/signing.h"
 
@@ -40,6 +42,13 @@ size_t __wrap_nsec3_rdata(uint8_t *out, const struct denial_params *p, const uin
 			  const uint16_t *types, size_t n);
 int __real_chain_iter_next(struct chain_iter *it, const struct chain_name **out);
 int __wrap_chain_iter_next(struct chain_iter *it, const struct chain_name **out);
+struct splice;
+int __real_splice_run(const struct denial_params *p, const struct splice_ops *ops, size_t limit,
+		      struct splice_sums *sums);
+int __wrap_splice_run(const struct denial_params *p, const struct splice_ops *ops, size_t limit,
+		      struct splice_sums *sums);
+int __real_splice_chain_name(struct splice *s, const struct chain_name *n, bool wanted);
+int __wrap_splice_chain_name(struct splice *s, const struct chain_name *n, bool wanted);
 int __real_build_append(struct build *b, const void *key, size_t klen, const void *val, size_t vlen);
 int __wrap_build_append(struct build *b, const void *key, size_t klen, const void *val, size_t vlen);
 int __real_view_kv(struct view *v, struct kv **out);
@@ -159,6 +168,11 @@ int __wrap_sign_plan(const struct signer *s, const struct rrset *set, const stru
 				out->want[0].hdr[16] = (uint8_t)(s->key[k].tag >> 8);
 				out->want[0].hdr[17] = (uint8_t)s->key[k].tag;
 			}
+	if (old && old->nsig && is("kept-signature")) {
+		out->nwant = 0;
+		out->keep[0] = 0;
+		out->nkeep = 1;
+	}
 	for (unsigned i = 0; i < out->nwant; i++)
 		wrong_head(out->want[i].hdr, s->now);
 	return 0;
@@ -267,6 +281,178 @@ int __wrap_chain_iter_next(struct chain_iter *it, const struct chain_name **out)
 	return 0;
 }
 
+/* --- what a change does, and one thing of it forgotten ------------------------------------------------- */
+
+enum part { OF_CHAIN, OF_PLAN };
+
+/* The end of the owner's order key, and the type to be planned; what these names are, see moving() of the test. */
+static const struct lapse {
+	const char *kind;
+	enum part part;
+	uint16_t type;
+	const char *end;
+	size_t len;
+} lapses[] = {
+#define CHAIN(kind, end) { kind, OF_CHAIN, 0, end, sizeof(end) - 1 }
+#define PLAN(kind, type, end) { kind, OF_PLAN, type, end, sizeof(end) - 1 }
+	CHAIN("name-new", "\0new\0"), CHAIN("wild-new", "\0nwild\0*\0"), CHAIN("ent-new", "\0newent\0"),
+	CHAIN("name-gone", "\0gone\0"), CHAIN("ent-gone", "\0goneent\0"),
+	CHAIN("name-hidden", "\0cut\0x\0"), CHAIN("ent-hidden", "\0cut\0ent\0"),
+	CHAIN("name-seen", "\0uncut\0x\0"), CHAIN("ent-seen", "\0uncut\0ent\0"),
+	CHAIN("cut-came", "\0cut\0"), CHAIN("cut-went", "\0uncut\0"), CHAIN("ds-came", "\0ds\0"),
+	CHAIN("ds-went", "\0nods\0"), CHAIN("bitmap-old", "\0www\0"),
+	PLAN("plan-changed", T_A, "\0www\0"), PLAN("plan-new", T_A, "\0new\0"),
+	PLAN("plan-hidden", T_A, "\0cut\0x\0"), PLAN("plan-seen", T_A, "\0uncut\0x\0"),
+	PLAN("plan-cut", T_TXT, "\0cut\0"), PLAN("plan-uncut", T_TXT, "\0uncut\0"),
+	PLAN("plan-ds", T_DS, "\0ds\0"),
+#undef CHAIN
+#undef PLAN
+};
+
+static bool lapsed(enum part part, const uint8_t *okey, size_t klen, uint16_t type)
+{
+	for (size_t i = 0; i < sizeof(lapses) / sizeof(*lapses); i++) {
+		const struct lapse *l = &lapses[i];
+
+		if (l->part == part && l->type == type && is(l->kind) && klen >= l->len &&
+		    memcmp(okey + klen - l->len, l->end, l->len) == 0)
+			return true;
+	}
+	return false;
+}
+
+int __wrap_splice_chain_name(struct splice *s, const struct chain_name *n, bool wanted)
+{
+	struct chain_name c = *n;
+
+	if (lapsed(OF_CHAIN, n->okey, n->klen, 0))
+		return 0;
+	c.ntypes = spoil_types(c.types, n->types, n->ntypes);
+	return __real_splice_chain_name(s, &c, wanted);
+}
+
+/* The splice's caller, with something in between. */
+struct between { const struct splice_ops *ops; struct kv *before; };
+
+static int between_before(void *ctx, struct kv **out)
+{
+	struct between *b = ctx;
+
+	return b->ops->open_before(b->ops->ctx, out);
+}
+
+static int between_after(void *ctx, struct kv **out)
+{
+	struct between *b = ctx;
+
+	return b->ops->open_after(b->ops->ctx, out);
+}
+
+static int between_changed(void *ctx, const uint8_t **key, size_t *klen)
+{
+	struct between *b = ctx;
+
+	return b->ops->next_changed(b->ops->ctx, key, klen);
+}
+
+static int between_record(void *ctx, const uint8_t *key, size_t klen, enum node_kind kind, bool signs)
+{
+	struct between *b = ctx;
+	const uint8_t *okey;
+	size_t olen;
+	uint16_t type;
+
+	if (key_record_split(key, klen, &okey, &olen, &type) == 0 && lapsed(OF_PLAN, okey, olen, type))
+		return 0;
+	return b->ops->record(b->ops->ctx, key, klen, kind, signs);
+}
+
+/* Where the bitmap begins. */
+static size_t map_at(const uint8_t *rdata, bool nsec3)
+{
+	return nsec3 ? 5u + rdata[4] + 1 + NSEC3_HASH_LEN : name_len(rdata);
+}
+
+/* Is it there in the version before, and differs in the next name alone? */
+static bool link_only(struct between *b, const uint8_t *key, size_t klen, const struct rr_item *rr,
+		      bool nsec3)
+{
+	struct kv_item it;
+	struct rrval v;
+	struct rr_item old;
+	size_t was, at = map_at(rr->data, nsec3);
+
+	if (kv_get(b->before, key, klen, &it) != 0 || rrval_open(&v, it.val, it.vlen) != 0 ||
+	    !rrval_rr(&v, &old))
+		return false;
+	was = map_at(old.data, nsec3);
+	return old.len - was == rr->len - at && memcmp(old.data + was, rr->data + at, old.len - was) == 0;
+}
+
+/* RDATA of www's record; returns its new length. */
+static uint16_t spoil_chain(uint8_t *rdata, uint16_t len, bool nsec3)
+{
+	size_t at = map_at(rdata, nsec3), n = name_len(apex);
+
+	if (is("next") && nsec3)
+		rdata[at - 1] ^= 1;
+	if (is("next") && !nsec3) {
+		memmove(rdata + n, rdata + at, len - at);
+		memcpy(rdata, apex, n);
+		return (uint16_t)(n + len - at);
+	}
+	if (nsec3 && is("opt-out"))
+		rdata[1] ^= 1;
+	if (nsec3 && is("iterations"))
+		rdata[3]++;
+	return len;
+}
+
+static int between_chain(void *ctx, const uint8_t *key, size_t klen, const struct rrset *lent)
+{
+	struct between *b = ctx;
+	bool nsec3 = lent->type == T_NSEC3;
+	const uint8_t *okey = nsec3 ? lent->src : key + 2;
+	size_t olen = nsec3 ? lent->src_len : klen - 2;
+	uint8_t rdata[2 * NAME_MAX_WIRE + BITMAP_MAX];
+	struct rr_item rr = lent->rr[0];
+	struct rrset set = *lent;
+
+	if ((is("link") && link_only(b, key, klen, &rr, nsec3)) ||
+	    (is("chain-lost") && ENDS(okey, olen, "\0new\0")))
+		return 0;
+	if (ENDS(okey, olen, "\0www\0")) {
+		memcpy(rdata, rr.data, rr.len);
+		rr.len = spoil_chain(rdata, rr.len, nsec3);
+		rr.data = rdata;
+		set.rr = &rr;
+		if (is("chain-ttl"))
+			set.ttl = ++rr.ttl;
+	}
+	return b->ops->chain(b->ops->ctx, key, klen, &set);
+}
+
+static int between_gone(void *ctx, const uint8_t *key, size_t klen)
+{
+	struct between *b = ctx;
+
+	return is("gone-kept") ? 0 : b->ops->chain_gone(b->ops->ctx, key, klen);
+}
+
+int __wrap_splice_run(const struct denial_params *p, const struct splice_ops *ops, size_t limit,
+		      struct splice_sums *sums)
+{
+	struct between b = { .ops = ops };
+	struct splice_ops mine = { between_before, between_after, between_changed, between_record,
+				   between_chain,  between_gone,  &b };
+	int err = between_before(&b, &b.before);
+
+	if (!err)
+		err = __real_splice_run(p, &mine, limit, sums);
+	kv_close(b.before);
+	return err;
+}
+
 /* --- encoded, and not what was signed ----------------------------------------------------------------- */
 
 static void encode_spoilt(struct rrset *s, struct wr *out)
@@ -315,7 +501,7 @@ void __wrap_rrset_encode(const struct rrset *set, struct wr *out)
 
 /* --- stored, and not what was verified --------------------------------------------------------------- */
 
-enum target { OTHER, WWW_A, WWW_TXT, X_TXT, WWW_DENIAL, ENTRY, APEX_SOA, APEX_NS, APEX_DNSKEY, APEX_PARAM };
+enum target { OTHER, WWW_A, WWW_TXT, X_TXT, X_A, GONE_A, WWW_DENIAL, ENTRY, APEX_SOA, APEX_NS, APEX_DNSKEY, APEX_PARAM };
 
 static enum target record_target(const uint8_t *key, size_t klen)
 {
@@ -335,19 +521,30 @@ static enum target record_target(const uint8_t *key, size_t klen)
 					      : OTHER;
 	if (ENDS(okey, olen, "\0swap\0") && type == T_TXT)
 		return X_TXT;
+	if (ENDS(okey, olen, "\0www\0x\0") && type == T_A)
+		return X_A;
+	if (ENDS(okey, olen, "\0gone\0") && type == T_A)
+		return GONE_A;
 	if (!ENDS(okey, olen, "\0www\0"))
 		return OTHER;
 	return type == T_A ? WWW_A : type == T_TXT ? WWW_TXT : OTHER;
 }
 
+/* What an entry of the expiry index points to. */
+static enum target entry_target(const uint8_t *val, size_t vlen)
+{
+	return vlen > 5 && val[5] == TAB_RECORDS ? record_target(val + 5, vlen - 5) : OTHER;
+}
+
+/* Of records those with signatures: a change puts its content without them first. */
 static enum target target_of(const uint8_t *key, size_t klen, const uint8_t *val, size_t vlen)
 {
 	struct rrval v;
 
 	if (key[0] == TAB_RECORDS)
-		return record_target(key, klen);
-	if (key[0] == TAB_EXPIRY && vlen > 5 && val[5] == TAB_RECORDS)
-		return record_target(val + 5, vlen - 5) == WWW_A ? ENTRY : OTHER;
+		return rrval_open(&v, val, vlen) == 0 && v.nsig ? record_target(key, klen) : OTHER;
+	if (key[0] == TAB_EXPIRY)
+		return entry_target(val, vlen) == WWW_A ? ENTRY : OTHER;
 	if (key[0] != TAB_DENIAL)
 		return OTHER;
 	if (key[1] == 0)
@@ -434,6 +631,22 @@ static int front_prev(struct kv *kv, struct kv_item *out)
 	return kv_prev(BACK(kv), out);
 }
 
+/* The entry of an RRset that the change does not touch. */
+static void lose_another(struct kv *kv)
+{
+	uint8_t key[KEY_MAX], table = TAB_EXPIRY;
+	struct kv_item it;
+	int err;
+
+	for (err = kv_seek(kv, &table, 1, &it); !err && it.key[0] == table; err = kv_next(kv, &it))
+		if (entry_target(it.val, it.vlen) == X_A) {
+			memcpy(key, it.key, it.klen);
+			if (kv_del(kv, key, it.klen) != 0)
+				abort();
+			return;
+		}
+}
+
 static int front_put(struct kv *kv, const void *key, size_t klen, const void *val, size_t vlen)
 {
 	enum target t = now[0] ? target_of(key, klen, val, vlen) : OTHER;
@@ -441,12 +654,20 @@ static int front_put(struct kv *kv, const void *key, size_t klen, const void *va
 	int err = t != OTHER && is_lost(t) ? 0 : kv_put(BACK(kv), key, klen, c ? c : val, vlen);
 
 	free(c);
+	if (!err && t == ENTRY && is("entry-other"))
+		lose_another(BACK(kv));
 	return err;
 }
 
 static int front_del(struct kv *kv, const void *key, size_t klen)
 {
-	return is("entry-stale") && *(const uint8_t *)key == TAB_EXPIRY ? 0 : kv_del(BACK(kv), key, klen);
+	struct kv_item it;
+
+	if (*(const uint8_t *)key == TAB_EXPIRY &&
+	    (is("entry-stale") || (is("entry-gone") && kv_get(BACK(kv), key, klen, &it) == 0 &&
+				   entry_target(it.val, it.vlen) == GONE_A)))
+		return 0;
+	return kv_del(BACK(kv), key, klen);
 }
 
 static void front_close(struct kv *kv)
