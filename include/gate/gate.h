@@ -129,7 +129,7 @@ void gate_expect(struct gate *g, const struct gate *values);
  * A change. gate_remember(values), before its first checker: it remembers each RRset with signatures that it
  * found good. gate_recall(g, values), before gate_change(): an RRset that is stored under its key, octet by
  * octet, as `values` verified it is verified again in 1 of GATE_AGAIN cases; the SOA always, and so is every
- * other RRset. Out of memory costs time, not checks.
+ * other RRset. Several `values` add up, and may go on verifying. Out of memory costs time, not checks.
  */
 #define GATE_AGAIN 1000
 void gate_remember(struct gate *values);

@@ -241,8 +241,9 @@ static void back(void *arg)
 	mailbox_post(j->e->home, back_home, j);
 }
 
-void routine_give(struct version_job *j, struct signset *to)
+void routine_give(struct version_job *j, struct signset *to, struct version_job *whose)
 {
+	whose->from = j;
 	signset_take(&j->sets, to);
 	j->opened = clk_mono();
 	if (j->over)
@@ -323,7 +324,7 @@ void routine_look(struct zone *z)
 	size_t groups, pages;
 	int64_t wait;
 
-	if (!j || z->version_job)
+	if (!j || z->version_job || z->committing) /* what commits remembers what we verified */
 		return;
 	signset_ready(&j->sets, &groups, &pages);
 	if (j->over && !j->kicks && (!groups || j->dropped || z->state == ZONE_CLOSED)) {

@@ -513,7 +513,7 @@ static void go_on(struct version_job *j)
 	    !order_waits(j)) {
 		z->committing = true;
 		if (j->kind == VERSION_CHANGE && z->routine) /* what is signed goes along */
-			routine_give(z->routine, &j->along);
+			routine_give(z->routine, &j->along, j);
 		go_worker(j, POOL_URGENT, commit);
 		return;
 	}
@@ -598,7 +598,7 @@ bool version_routine(struct zone *z)
 		return false;
 	j->old = z->meta;
 	if (z->routine)
-		routine_give(z->routine, &j->sets);
+		routine_give(z->routine, &j->sets, j);
 	z->version_job = j;
 	zone_job_begin(z);
 	go_on(j);

@@ -62,6 +62,7 @@ struct version_job {
 	uint64_t resign_below;            /* an order: all older signatures are due; 0: none */
 	bool exhausted;                   /* the index was read to its end */
 
+	struct version_job *from;         /* signed the routine work that is in it; outlives its commit */
 	struct signset sets, soa, along;  /* along: of routine work, with a change */
 	struct { uint64_t versions, bytes; int64_t age; } history; /* as the config bounds it */
 	struct zmeta old, meta;           /* of the base, of the new version */
@@ -81,7 +82,7 @@ int change_prepare(struct version_job *j);
 /* undo.c, worker: the input of a rollback, from the base's history. ZS_EHELD: no way, j->reason says why. */
 int undo_prepare(struct version_job *j);
 /* routine.c, loop: what is signed goes into a version on its way */
-void routine_give(struct version_job *from, struct signset *to);
+void routine_give(struct version_job *from, struct signset *to, struct version_job *whose);
 void routine_look(struct zone *z);                 /* is it time for a version, or for the end? */
 void routine_ended(struct zone *z, bool ok);       /* a routine version is published, or is not */
 void routine_cancel(struct version_job *j);

@@ -46,6 +46,8 @@ static int run_gate(struct version_job *j)
 	j->gate = gate_new(&j->gating.p);
 	if (j->gate && j->values)
 		gate_recall(j->gate, j->values);
+	if (j->gate && j->from && j->from->values)
+		gate_recall(j->gate, j->from->values);
 	err = j->gate ? view_kv(j->view, &kv) : ZS_ENOMEM;
 	if (!err)
 		err = gate_change(j->gate, kv, next_change, &it);

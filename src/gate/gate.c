@@ -171,15 +171,19 @@ bool gate_knows(const struct gate *g, uint64_t mark)
 
 void gate_recall(struct gate *g, const struct gate *values)
 {
-	uint64_t *own = values->nknown ? malloc(values->nknown * sizeof *own) : NULL;
+	pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&values->lock;
+	uint64_t *all = NULL;
+	size_t n;
 
-	if (!own)
-		return;
-	memcpy(own, values->known, values->nknown * sizeof *own);
-	qsort(own, values->nknown, sizeof *own, mark_cmp);
-	free(g->known);
-	g->known = own;
-	g->nknown = g->known_cap = values->nknown;
+	pthread_mutex_lock(lock);
+	n = g->nknown + values->nknown;
+	if (values->nknown && (all = realloc(g->known, n * sizeof *all))) {
+		memcpy(all + g->nknown, values->known, values->nknown * sizeof *all);
+		qsort(all, n, sizeof *all, mark_cmp);
+		g->known = all;
+		g->nknown = g->known_cap = n;
+	}
+	pthread_mutex_unlock(lock);
 }
 
 int gjob_init(struct gjob *j, struct gate *g, struct kv *kv)
