@@ -285,7 +285,8 @@ int __wrap_chain_iter_next(struct chain_iter *it, const struct chain_name **out)
 
 enum part { OF_CHAIN, OF_PLAN };
 
-/* The end of the owner's order key, and the type to be planned; what these names are, see moving() of the test. */
+/* The end of the owner's order key, and the type to be planned; what these names are, see moving() of the
+ * test. */
 static const struct lapse {
 	const char *kind;
 	enum part part;
@@ -501,7 +502,8 @@ void __wrap_rrset_encode(const struct rrset *set, struct wr *out)
 
 /* --- stored, and not what was verified --------------------------------------------------------------- */
 
-enum target { OTHER, WWW_A, WWW_TXT, X_TXT, X_A, GONE_A, WWW_DENIAL, ENTRY, APEX_SOA, APEX_NS, APEX_DNSKEY, APEX_PARAM };
+enum target { OTHER, WWW_A, WWW_TXT, X_TXT, X_A, GONE_A, WWW_DENIAL, ENTRY, APEX_SOA,
+	      APEX_NS, APEX_DNSKEY, APEX_PARAM };
 
 static enum target record_target(const uint8_t *key, size_t klen)
 {

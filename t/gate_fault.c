@@ -568,7 +568,8 @@ const struct fault fault_table[] = {
 	A(order, STORED), A(dup, STORED), A(false_dup, STORED), A(ttl_flag, STORED), A(owner, STORED),
 	A(outside, STORED), A(upper_key, STORED), A(bad_rdata, STORED), A(no_entry, EXPIRY_INDEX),
 	A(stale_entry, EXPIRY_INDEX), A(extra_entry, EXPIRY_INDEX), A(wrong_entry, EXPIRY_INDEX),
-	A(taken_entry, EXPIRY_INDEX), A(other_entry, EXPIRY_INDEX), A(crc_entry, STORED), A(exp_time, EXPIRY_INDEX), A(exp_wrap, EXPIRY_INDEX),
+	A(taken_entry, EXPIRY_INDEX), A(other_entry, EXPIRY_INDEX), A(crc_entry, STORED),
+	A(exp_time, EXPIRY_INDEX), A(exp_wrap, EXPIRY_INDEX),
 
 	A(new_name, CHAIN_GAP), F(new_deep, CHAIN_GAP, ON_HASHED), A(old_name, CHAIN_GHOST),
 	F(old_ent, CHAIN_GHOST, ON_HASHED), A(new_type, BITMAP), A(old_type, BITMAP), A(new_cut, CHAIN_GHOST),

@@ -480,15 +480,18 @@ START_TEST(test_points)
 	ck_assert(p.kind == 'u' && p.number == UINT32_MAX);
 	ck_assert_int_eq(ctl_point_parse("v18446744073709551615", &p), 0);
 	ck_assert(p.kind == 'v' && p.number == UINT64_MAX);
-	for (const char *const *bad = (const char *const[]){ "", "s", "x1", "-1", "1 ", "uu1", "1.5", NULL }; *bad; bad++)
+	for (const char *const *bad = (const char *const[]){ "", "s", "x1", "-1", "1 ", "uu1", "1.5",
+							     NULL };
+	     *bad; bad++)
 		ck_assert_int_eq(ctl_point_parse(*bad, &p), ZS_EFORMAT);
 }
 END_TEST
 
 START_TEST(test_orders_text)
 {
-	struct orders o = { .have_serial = true, .serial = 4000000000u, .hold = true, .hold_since = 1700000000,
-			    .hold_who = "uid 0", .rolled_back = true, .rollback = 17, .resign_below = 1u << 20 };
+	struct orders o = { .have_serial = true, .serial = 4000000000u, .hold = true,
+			    .hold_since = 1700000000, .hold_who = "uid 0", .rolled_back = true,
+			    .rollback = 17, .resign_below = 1u << 20 };
 	struct orders back;
 	char text[ORDERS_TEXT], again[ORDERS_TEXT];
 
@@ -502,7 +505,8 @@ START_TEST(test_orders_text)
 	orders_print(&back, again, sizeof(again));
 	ck_assert_str_eq(text, again);
 	ck_assert_int_eq(orders_parse("orders: 1\nhold: 5 0 uid 1\nwhy: \n", &back), 0);
-	ck_assert(back.hold && !back.hold_why[0] && !back.have_serial && !back.rollback && !back.resign_below);
+	ck_assert(back.hold && !back.hold_why[0] && !back.have_serial && !back.rollback &&
+		  !back.resign_below);
 	ck_assert_int_eq(orders_parse("orders: 1\n", &back), 0);
 	ck_assert(!back.hold);
 	ck_assert_int_eq(orders_parse("", &back), ZS_EFORMAT);

@@ -125,7 +125,9 @@ static struct store_dir *dir_open(const char *state)
 {
 	struct store_dir *d = NULL;
 
-	ck_assert_int_eq(store_dir_open(state, &(struct store_dir_opts){ .map_size = (uint64_t)64 << 20 }, &d), 0);
+	ck_assert_int_eq(store_dir_open(state, &(struct store_dir_opts){ .map_size = (uint64_t)64 << 20 },
+					&d),
+			 0);
 	return d;
 }
 
@@ -283,7 +285,8 @@ static int count_entry(void *ctx, const struct keyreg_entry *e)
 
 START_TEST(register_text)
 {
-	struct keyreg_entry e = { .keystore = "hsm", .zone_len = 13, .role = 2, .algorithm = 13, .created = 1234 };
+	struct keyreg_entry e = { .keystore = "hsm", .zone_len = 13, .role = 2, .algorithm = 13,
+				  .created = 1234 };
 	char state[64], to[80], path[512];
 	struct store_dir *d;
 	struct keyreg *r;
@@ -329,7 +332,8 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
-		list_and_check, bad_lists, a_zone_while_it_changes, a_zone_cancelled_and_an_empty_one, register_text,
+		list_and_check, bad_lists, a_zone_while_it_changes, a_zone_cancelled_and_an_empty_one,
+		register_text,
 	};
 
 	return RUN_SUITE("store backup", tests);

@@ -134,9 +134,9 @@ START_TEST(zone_meta)
 	struct zmeta a = {
 		.zone_len = 13, .signed_serial = 2026112101, .have_upstream = true, .upstream_serial = 7,
 		.upstream_soa_len = 1024, .upstream_checked = -5, .is_signed = true, .denial = 2,
-		.nsec3_set = 3, .nsec3_iterations = 50, .salt_len = 8, .records = (uint64_t)1 << 40, .octets = 77,
-		.cuts = 3, .next_seq = 99, .last_inception = 1, .largest_ttl = 86400, .held = true,
-		.held_reason = 4,
+		.nsec3_set = 3, .nsec3_iterations = 50, .salt_len = 8, .records = (uint64_t)1 << 40,
+		.octets = 77, .cuts = 3, .next_seq = 99, .last_inception = 1, .largest_ttl = 86400,
+		.held = true, .held_reason = 4,
 	}, b;
 	struct kvmem *m = kvmem_new(0);
 	struct kv *kv = kvmem_open(m);

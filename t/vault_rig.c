@@ -58,7 +58,8 @@ static void on_state(void *ctx, bool up, const char *text)
 	snprintf(r->state, sizeof(r->state), "%s", text);
 }
 
-static const struct vmanage_ops ops = { .generated = on_generated, .deleted = on_deleted, .tested = on_tested, .state = on_state };
+static const struct vmanage_ops ops = { .generated = on_generated, .deleted = on_deleted,
+					.tested = on_tested, .state = on_state };
 
 void rig_init(struct rig *r, bool file)
 {

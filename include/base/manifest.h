@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * A directory with a list of its files: what a backup consists of. The list is written last, when everything
- * else is on the disk; so a directory without it is a torn one. Each part of a backup is written and listed by
- * the process that owns it; the list of the whole names the lists of the parts.
+ * else is on the disk; so a directory without it is a torn one. Each part of a backup is written and listed
+ * by the process that owns it; the list of the whole names the lists of the parts.
  *
  *   MANIFEST   "zoneseal-backup 1", "time SECONDS", any number of "note TEXT" and
  *              "file OCTETS CRC-32C NAME", and the line "crc32c XXXXXXXX" of base/fs.h

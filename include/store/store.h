@@ -49,7 +49,8 @@ void store_close(struct store *s);
 const char *store_keystate_path(const struct store *s);
 uint64_t store_version(struct store *s);          /* committed last; 0: none */
 uint64_t store_bytes(struct store *s);            /* file size of the live generation */
-bool store_is_tight(const struct store *s);       /* less than min_free is left: what can be left out should be */
+/* Less than min_free is left: what can be left out should be. */
+bool store_is_tight(const struct store *s);
 /*
  * The live generation opens, but nothing can be served from it: as if store_open() had answered DAMAGED. Open
  * snapshots stay readable. Of the files that were set aside the newest eight are kept. ZS_ENOENT: nothing is
@@ -207,8 +208,9 @@ int keyreg_put(struct keyreg *r, const struct keyreg_entry *e);   /* durable bef
 int keyreg_has(struct keyreg *r, const uint8_t id[16], const uint8_t *zone, size_t zone_len);
 int keyreg_remove(struct keyreg *r, const uint8_t id[16], const uint8_t *zone, size_t zone_len);
 /*
- * The register as a text, listed in m as "keys.txt". keyreg_open() takes such a text (state-dir/register/
- * keys.txt) into a register that it makes anew, and removes it; ZS_EFORMAT: the text is none, nothing is made.
+ * The register as a text, listed in m as "keys.txt". keyreg_open() takes such a text
+ * (state-dir/register/keys.txt) into a register that it makes anew, and removes it; ZS_EFORMAT: the text is
+ * none, nothing is made.
  */
 int keyreg_backup(struct keyreg *r, struct manifest *m);
 int keyreg_each(struct keyreg *r, int (*fn)(void *ctx, const struct keyreg_entry *e), void *ctx);

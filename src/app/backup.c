@@ -2,11 +2,12 @@
 /*
  * `backup`: the engine's part. The parent makes the directory and hands over two descriptors; a worker copies
  * zone after zone from its newest version while everything goes on; the register follows, then the parent is
- * told to add what is not ours (file keys, keymap, the list of the whole). One at a time. Whoever ordered it is
- * told how far it is; without somebody to tell, it is given up, and what stands there is marked as incomplete.
+ * told to add what is not ours (file keys, keymap, the list of the whole). One at a time. Whoever ordered it
+ * is told how far it is; without somebody to tell, it is given up, and what stands there is marked as
+ * incomplete.
  *
- * All on the loop but the functions under "worker"; struct backup belongs to the worker while a job of it runs,
- * except for the two atomics and what only the loop uses.
+ * All on the loop but the functions under "worker"; struct backup belongs to the worker while a job of it
+ * runs, except for the two atomics and what only the loop uses.
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -131,7 +132,8 @@ static void note_failed(struct backup *b, const char *zone, const char *why)
 
 	b->failed++;
 	if (b->failed <= ERROR_ROWS)
-		json_array_append_new(b->errors, json_pack("{s:s, s:o}", "zone", zone, "message", ctl_text(why)));
+		json_array_append_new(b->errors,
+				      json_pack("{s:s, s:o}", "zone", zone, "message", ctl_text(why)));
 	snprintf(text, sizeof(text), "without %.1000s %.100s", zone, why);
 	manifest_note(b->zones, text);
 	log_msg(LL_ERR, "backup", zone, "event=backup-without: %s", why);
@@ -290,8 +292,8 @@ static void dir_made(void *ctx, int result, const uint8_t *data, size_t len)
 		result = ZS_EIO;
 	if (result) {
 		ctl_fail(b->ctl, result == ZS_EEXIST ? "bad-args" : "failed",
-			 "the directory must not exist yet, or be empty", "%.*s", (int)(len < 500 ? len : 500),
-			 len ? (const char *)data : zs_strerror(result));
+			 "the directory must not exist yet, or be empty", "%.*s",
+			 (int)(len < 500 ? len : 500), len ? (const char *)data : zs_strerror(result));
 		backup_free(b);
 		return;
 	}

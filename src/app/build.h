@@ -112,7 +112,8 @@ void build_kick(struct build_job *b);
 /* the pipeline itself: called once with b->running set, then only through kicks */
 void build_advance(void *b);
 void build_stage_done(void *b);
-/* build.c, loop: the input went out as a change of the live version (or failed to); it is too large for one */
+/* build.c, loop: the input went out as a change of the live version (or failed to); it is too large for
+ * one */
 void build_changed(struct build_job *b, enum zone_event ev);
 void build_go_on(struct build_job *b);
 /* build_soa.c: the SOA with its serial, META records; one small change on top of the content (worker) */

@@ -56,8 +56,8 @@ int build_soa_group(struct build_job *b, struct signing *g)
 	uint8_t key[KEY_MAX];
 	size_t klen = key_record(key, b->apex, b->apex_len, T_SOA);
 	bool have;
-	int err = transfer_soa(b->in, b->serial, b->clamp && !b->pol.unsigned_zone ? b->pol.refresh : 0, g->mem,
-			       &set);
+	int err = transfer_soa(b->in, b->serial, b->clamp && !b->pol.unsigned_zone ? b->pol.refresh : 0,
+			       g->mem, &set);
 
 	if (err)
 		return err;

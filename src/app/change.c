@@ -143,7 +143,8 @@ static int judge_key(struct preparing *p, const uint8_t *key, size_t klen)
 	size_t len = klen ? klen - 2 : 0;
 	int err = 0;
 
-	if (p->j->input || (len == p->apex_len && memcmp(key, p->apex, len) == 0) || (len && len == p->owner_len && memcmp(key, p->owner, len) == 0))
+	if (p->j->input || (len == p->apex_len && memcmp(key, p->apex, len) == 0) ||
+	    (len && len == p->owner_len && memcmp(key, p->owner, len) == 0))
 		return 0;
 	if (p->owner_len)
 		err = judge_owner(p);
@@ -214,8 +215,8 @@ static int changed_key(void *ctx, const uint8_t **key, size_t *klen)
 	return err;
 }
 
-static int plan(struct preparing *p, const uint8_t *key, size_t klen, const struct rrset *set, struct signing *g,
-		bool signs)
+static int plan(struct preparing *p, const uint8_t *key, size_t klen, const struct rrset *set,
+		struct signing *g, bool signs)
 {
 	struct rrset old;
 	int err = version_load(p->before, p->j->zone->wire, key, klen, g->mem, &old);

@@ -21,7 +21,8 @@ struct gating {
 void gating_init(struct gating *g, const struct zone *z, const struct keyset *ks, const struct policy *pol,
 		 wall_t now);
 void denial_init(struct denial_params *p, const uint8_t *zone, const struct policy *pol, uint32_t ttl);
-/* As gating_init(), but chain and DNSKEY are those of what is published, whatever the policy says by now. Loop. */
+/* As gating_init(), but chain and DNSKEY are those of what is published, whatever the policy says by
+ * now. Loop. */
 void gating_stored(struct gating *g, const struct zone *z, const struct keyset *ks, const struct policy *pol,
 		   wall_t now);
 /* "check: text; ..." of the first findings. */

@@ -23,7 +23,8 @@ enum ipc_type {
 	IPC_PAGE,         /* fd: the page for fault marks (faultmark.h) */
 	IPC_QUARANTINE,   /* u64 zone: two faults within an hour, leave it alone */
 	IPC_QUIT,
-	IPC_BACKUP_DIR,   /* u64 request, u32 -result, text: why not; fds: directories for zones and register */
+	IPC_BACKUP_DIR,   /* u64 request, u32 -result, text: why not; fds: directories for zones and
+			   * register */
 	IPC_BACKED_UP,    /* u64 request, u32 -result, text: why not, or how many file keys */
 	/* engine -> parent */
 	IPC_READY = 64,   /* config loaded, sockets taken */

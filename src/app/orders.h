@@ -24,7 +24,8 @@ struct orders {
 	char hold_who[ORDER_WHO], hold_why[ORDER_WHY];
 	bool rolled_back;                       /* the hold is a rollback's: its end takes a full AXFR */
 	uint64_t rollback;                      /* version whose content is to be published; 0: none */
-	uint64_t resign_below;                  /* signatures with a lower number in the expiry index; 0: none */
+	/* signatures with a lower number in the expiry index; 0: none */
+	uint64_t resign_below;
 };
 
 /* Pure. ZS_EFORMAT: not such a text. */

@@ -104,7 +104,8 @@ static int check_above(struct pbackup *b, const char *above)
 	}
 	if (geteuid() == 0 && (st.st_uid != 0 || ((st.st_mode & 022) && !(st.st_mode & S_ISVTX))))
 		return because(b, ZS_EPERM,
-			       "%.300s: must belong to root, and nobody else may be able to write there", above);
+			       "%.300s: must belong to root, and nobody else may be able to write there",
+			       above);
 	return 0;
 }
 

@@ -54,8 +54,8 @@ static int give_tree(const char *dir, const char *sub, const char *user)
 		else if (lchown(e->fts_accpath, u.uid, u.gid) != 0)
 			err = zs_from_errno(errno);
 		if (err)
-			log_msg(LL_ERR, "parent", NULL, "%s cannot be given to user %s: %s", e->fts_path, user,
-				zs_strerror(err));
+			log_msg(LL_ERR, "parent", NULL, "%s cannot be given to user %s: %s", e->fts_path,
+				user, zs_strerror(err));
 	}
 	if (fts)
 		fts_close(fts);

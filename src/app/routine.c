@@ -376,7 +376,8 @@ static bool is_due(const struct zone *z)
 	       z->earliest_expiry - z->conf->policy->refresh <= clk_wall().s;
 }
 
-/* Signatures are replaced when their remaining life falls below refresh; every signed zone has a next time. */
+/* Signatures are replaced when their remaining life falls below refresh; every signed zone has a next
+ * time. */
 void version_schedule(struct zone *z)
 {
 	int64_t due;
@@ -405,9 +406,9 @@ void routine_check(struct zone *z)
 	none = z->earliest_expiry == INT64_MAX; /* of a signed zone: its index is lost */
 	if (!none && z->sign_timer.slot)
 		return;
-	zone_alarm_set(z, ALARM_SIGNING, "%s", none ? "no signature of the published version has a refresh time; "
-						      "it is built anew"
-						    : "no next refresh was planned; it is now");
+	zone_alarm_set(z, ALARM_SIGNING, "%s",
+		       none ? "no signature of the published version has a refresh time; it is built anew"
+			    : "no next refresh was planned; it is now");
 	if (none && !z->rebuild) {
 		z->rebuild = true;
 		upstream_schedule(z, 0);

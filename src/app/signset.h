@@ -23,9 +23,11 @@ struct signset {
 	unsigned group_most;                /* groups in flight */
 	/* worker: fills a new group; ZS_ENOENT: there is nothing more. NULL: all was added beforehand */
 	int (*feed)(void *arg, struct signing *g);
-	/* any thread, under the lock: a group is back, all of it signed. NULL: nobody waits for single ones */
+	/* any thread, under the lock: a group is back, all of it signed. NULL: nobody waits for single
+	 * ones */
 	void (*back)(void *arg);
-	size_t pages_most;                  /* nothing is fed while so many pages wait to be taken; 0: no bound */
+	/* nothing is fed while so many pages wait to be taken; 0: no bound */
+	size_t pages_most;
 	void (*done)(void *arg);
 	void *arg;
 	/* results, stable after done(): ZS_EAGAIN: the key store's client is full, run again later */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A transfer on its way in: records pass the intake and go to the external sort. Input of a change or a build. */
+/* A transfer on its way in: records pass the intake and go to the external sort. Input of a change or a
+ * build. */
 #ifndef ZONESEAL_SRC_APP_TRANSFER_H
 #define ZONESEAL_SRC_APP_TRANSFER_H
 
@@ -13,7 +14,8 @@ struct transfer {
 	struct xfrin *xfr;
 	struct primary_load *slot;
 	struct extsort *sort;
-	struct ixfr *ixfr;          /* asked as IXFR; NULL from the moment it turns out to be the whole zone */
+	/* asked as IXFR; NULL from the moment it turns out to be the whole zone */
+	struct ixfr *ixfr;
 	struct intake intake;
 	bool have_soa; uint8_t soa[1024]; uint16_t soa_len; uint32_t soa_ttl; struct soa soa_fields;
 	uint8_t soa_owner[NAME_MAX_WIRE];

@@ -480,7 +480,8 @@ static bool ixfr_taken(struct transfer *t, const struct xfrin_result *r)
  * the zone may have says nothing about the zone. */
 static bool may_be_whole(const struct transfer *t, const struct xfrin_result *r)
 {
-	return t->ixfr && (!r->result || r->result == ZS_ELIMIT || r->try_axfr || ixfr_fault(t->ixfr) != IXFR_OK);
+	return t->ixfr && (!r->result || r->result == ZS_ELIMIT || r->try_axfr ||
+			   ixfr_fault(t->ixfr) != IXFR_OK);
 }
 
 /* The same primary is asked for the whole zone, once; whether it is reachable shows there. */
@@ -513,7 +514,8 @@ static void on_done(void *ctx, const struct xfrin_result *r)
 	}
 	if (z->orders.hold) { /* ordered while it ran */
 		zone_event(z, EV_HELD);
-	} else if (t->ixfr && !r->result && r->kind == XFR_UPTODATE && r->soa.serial == z->meta.upstream_serial) {
+	} else if (t->ixfr && !r->result && r->kind == XFR_UPTODATE &&
+		   r->soa.serial == z->meta.upstream_serial) {
 		transfer_free(t);
 		z->transfer = NULL;
 		zone_event(z, EV_SAME);

@@ -48,9 +48,9 @@ void ctl_pump(struct ctl *c, enum pump (*pump)(struct ctl *, void *), void (*fre
 void ctl_resume(struct ctl *c);
 
 /*
- * Streams that a worker reads from the published version of the one zone that is named (verbs_stream.c). begin
- * and next run there, with s->kv; each makes at most one frame, next until it sets done. end frees the arg, on
- * any thread. home, on the loop: instead of the plain end, when all went well.
+ * Streams that a worker reads from the published version of the one zone that is named (verbs_stream.c).
+ * begin and next run there, with s->kv; each makes at most one frame, next until it sets done. end frees the
+ * arg, on any thread. home, on the loop: instead of the plain end, when all went well.
  */
 struct stream;
 struct stream_ops {

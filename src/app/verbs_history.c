@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What history knows, for people: `zone history`, `zone diff`, and the version that `zone rollback` names. All
- * of it is read on workers (verbs_stream.c). A point is a version by its number, or by its signed or
+ * What history knows, for people: `zone history`, `zone diff`, and the version that `zone rollback` names.
+ * All of it is read on workers (verbs_stream.c). A point is a version by its number, or by its signed or
  * upstream's serial; what an operator wrote without saying which is looked for in this order: signed serial,
  * upstream's serial, version.
  */
@@ -399,8 +399,8 @@ static int undo_begin(struct stream *s)
 	s->done = !err;
 	if (err == ZS_ENOENT)
 		return stream_fail(s, "no-history", "`zonesealctl zone history` lists what is known",
-				   "version %llu cannot be gone back to: upstream's content was the same, or the "
-				   "history does not reach",
+				   "version %llu cannot be gone back to: upstream's content was the same, or "
+				   "the history does not reach",
 				   (unsigned long long)u->point.version);
 	return err;
 }

@@ -2,8 +2,8 @@
 /*
  * Orders that outlive a restart: `zone serial`, `zone hold`, `zone resign` (`zone rollback` is in
  * verbs_history.c, its end and that of a hold, `zone release`, in verbs_zone.c). They are in force at once,
- * and answered when they are on disk. And `zone purge`, which wants the opposite of a zone. Loop only, but for
- * purge_run().
+ * and answered when they are on disk. And `zone purge`, which wants the opposite of a zone. Loop only, but
+ * for purge_run().
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,8 +74,9 @@ static json_t *row_serial(struct zone *z, json_t *args, bool *bad)
 	char text[128], done[96];
 
 	if (!no && z->have_floor && serial_cmp(serial, z->floor) != SERIAL_GT) {
-		snprintf(text, sizeof(text), "serial %u is not above %u (RFC 1982): from %u to %u can be ordered",
-			 serial, z->floor, z->floor + 1, z->floor + INT32_MAX);
+		snprintf(text, sizeof(text),
+			 "serial %u is not above %u (RFC 1982): from %u to %u can be ordered", serial,
+			 z->floor, z->floor + 1, z->floor + INT32_MAX);
 		no = text;
 	}
 	snprintf(done, sizeof(done), "the next version has serial %u%s", serial,
@@ -221,7 +222,8 @@ static void purge_done(void *arg)
 	p->e->purging--;
 	if (p->err) {
 		log_msg(LL_ERR, "zone", p->name, "event=purge-failed: %s", zs_strerror(p->err));
-		ctl_fail(p->ctl, "failed", NULL, "zone %s cannot be purged: %s", p->name, zs_strerror(p->err));
+		ctl_fail(p->ctl, "failed", NULL, "zone %s cannot be purged: %s", p->name,
+			 zs_strerror(p->err));
 	} else if (!p->had_files && !p->nkey) {
 		ctl_fail(p->ctl, "no-such-zone", NULL, "nothing is stored of zone %s", p->name);
 	} else {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Verbs on zones that answer from memory, and the orders of a moment: refresh, retransfer, release. An order sets what
- * the state table looks at and raises EV_CHECK; it answers when it is accepted, and `--wait` of zonesealctl
- * watches the zone. Loop only.
+ * Verbs on zones that answer from memory, and the orders of a moment: refresh, retransfer, release. An order
+ * sets what the state table looks at and raises EV_CHECK; it answers when it is accepted, and `--wait` of
+ * zonesealctl watches the zone. Loop only.
  */
 #include <string.h>
 #include "base/err.h"

@@ -3,7 +3,8 @@
  * A version on top of the live one: the recipe. A difference of content (change.c) and what falls due
  * (routine.c) go the same way and differ only in where their RRsets come from.
  *
- *   start (loop) -> prepare (worker) -> vault -> SOA -> vault -> write, gate, commit (worker) -> publish (loop)
+ *   start (loop) -> prepare (worker) -> vault -> SOA -> vault -> write, gate, commit (worker)
+ *   -> publish (loop)
  *
  * At most one job of each kind is alive for a zone. Routine work is signed beforehand (routine.c) and begins
  * with its SOA. A change has the live version to itself from its preparation to its end: it takes along what
@@ -342,7 +343,8 @@ static void change_failed(struct version_job *j)
 	struct zone *z = j->zone;
 	char text[400];
 
-	/* prepared, it seemed to fit: signatures and history make a change larger, the commit has the last word */
+	/* prepared, it seemed to fit: signatures and history make a change larger, the commit has the last
+	 * word */
 	j->too_large |= j->err == ZS_ELIMIT;
 	if (j->undo) {
 		undo_failed(j);
@@ -519,8 +521,8 @@ static void go_on(struct version_job *j)
 	}
 	if (j->pass) {
 		j->err = ZS_EHELD;
-		snprintf(j->reason, sizeof(j->reason), "serial %u is not above %u, which the secondaries have",
-			 j->serial, z->floor);
+		snprintf(j->reason, sizeof(j->reason),
+			 "serial %u is not above %u, which the secondaries have", j->serial, z->floor);
 		version_failed(j);
 		return;
 	}

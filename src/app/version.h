@@ -52,7 +52,8 @@ struct version_job {
 	/* routine: the one that collects (routine.c) */
 	int64_t cursor_time; uint64_t cursor_seq; /* behind what was taken from the expiry index */
 	size_t taken;
-	struct sweep_key *again; size_t nagain, again_at; /* to be signed anew whatever their times (sweep.h) */
+	/* to be signed anew whatever their times (sweep.h) */
+	struct sweep_key *again; size_t nagain, again_at;
 	mono_t opened;                    /* the last version was made of it, or it began */
 	bool counted;                     /* how much is due */
 	bool dropped;                     /* what it signed does not pass: nothing of it is taken any more */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The end of the recipe (version.c), on a worker: what is signed is written into the view with META, key state
- * and history, the gate looks at the very octets that are going to be stored, and one transaction makes them
- * the version. Nothing in here waits for anybody but the disk.
+ * The end of the recipe (version.c), on a worker: what is signed is written into the view with META, key
+ * state and history, the gate looks at the very octets that are going to be stored, and one transaction makes
+ * them the version. Nothing in here waits for anybody but the disk.
  */
 #include <string.h>
 #include "base/err.h"
@@ -149,7 +149,8 @@ static int write_all(struct version_job *j)
 /* What secondaries see of it, and what upstream changed; both bounded as the config says. */
 static int write_history(struct version_job *j)
 {
-	struct history_limits lim = { j->history.versions, j->history.bytes, j->history.bytes, j->history.age };
+	struct history_limits lim = { j->history.versions, j->history.bytes, j->history.bytes,
+				      j->history.age };
 	struct history_head h = { .from_upstream = j->old.upstream_serial,
 				  .to_upstream = j->meta.upstream_serial,
 				  .time = j->meta.published,
@@ -161,7 +162,8 @@ static int write_history(struct version_job *j)
 	bool merged;
 	int err;
 
-	if (store_is_tight(j->zone->store)) { /* history is the first thing to go without; its serials show the gap */
+	/* history is the first thing to go without; its serials show the gap */
+	if (store_is_tight(j->zone->store)) {
 		log_limited(LL_WARN, "store", j->zone->name, "tight", 2,
 			    "disk nearly full: no history is kept, secondaries get AXFR");
 		return 0;

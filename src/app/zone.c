@@ -192,8 +192,8 @@ void zone_work_failed(struct zone *z, const char *what, int err)
 	switch (err) {
 	case ZS_ECANCEL:
 	case ZS_ESTALE:
-		log_msg(LL_INFO, "zone", z->name, "event=%s: %s", err == ZS_ESTALE ? "superseded" : "cancelled",
-			what);
+		log_msg(LL_INFO, "zone", z->name, "event=%s: %s",
+			err == ZS_ESTALE ? "superseded" : "cancelled", what);
 		break;
 	case ZS_EREFUSED:
 	case ZS_EKEY:

@@ -42,7 +42,8 @@ enum zone_state {
 #define ZONE_EVENTS(X)                                                             \
 	X(OPENED, "opened") X(CHECK, "check") X(SAME, "same-serial") X(NEWER, "newer-serial") \
 	X(FAILED, "failed") X(SLOT, "slot") X(RECEIVED, "received") X(KEYS_DONE, "keys-done") \
-	X(NONE, "none") X(UNDO, "undo") X(BUILT, "built") X(PUBLISHED, "published") X(REDO, "redo") X(HELD, "held") X(CLOSE, "close")
+	X(NONE, "none") X(UNDO, "undo") X(BUILT, "built") X(PUBLISHED, "published") X(REDO, "redo") \
+	X(HELD, "held") X(CLOSE, "close")
 
 enum zone_event {
 #define X(name, text) EV_##name,
@@ -153,7 +154,8 @@ struct zone {
 	unsigned held_vetoes; int64_t held_retry;
 	bool released; uint32_t release_serial; bool release_any; wall_t released_at; /* `zone release` */
 
-	/* what an operator ordered (orders.h); RRsets signed anew, of how many, and what the last round found */
+	/* what an operator ordered (orders.h); RRsets signed anew, of how many, and what the last round
+	 * found */
 	struct orders orders;
 	bool orders_busy, orders_dirty;
 	bool order_failed;                  /* the last rollback */

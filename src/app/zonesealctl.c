@@ -48,13 +48,16 @@ static const struct command commands[] = {
 	  "take a held input, or publish what waits; a SERIAL may follow" },
 	{ "zone ds", P_ZONES, show_ds, "DS records for the parent; exit 4 while it is too early" },
 	{ "zone export", P_ONE_ZONE, NULL, "the published version as a master file" },
-	{ "zone hold", P_HOLD, show_results, "take nothing of upstream until release; words of a reason may follow" },
+	{ "zone hold", P_HOLD, show_results,
+	  "take nothing of upstream until release; words of a reason may follow" },
 	{ "zone resign", P_ZONES, show_results, "sign everything anew; --wait" },
 	{ "zone serial", P_SERIAL, show_results, "publish now, with this SERIAL; --wait" },
 	{ "zone history", P_ONE_ZONE, show_history, "versions, newest first" },
 	{ "zone diff", P_POINTS, NULL, "what upstream changed last, or FROM one version [TO another]" },
-	{ "zone rollback", P_POINT, show_results, "publish upstream's content of a SERIAL or version again; --wait" },
-	{ "zone purge", P_PURGE, show_purge, "remove what is stored of a zone that is not configured; --keys" },
+	{ "zone rollback", P_POINT, show_results,
+	  "publish upstream's content of a SERIAL or version again; --wait" },
+	{ "zone purge", P_PURGE, show_purge,
+	  "remove what is stored of a zone that is not configured; --keys" },
 	{ "key list", P_ZONES_OR_ALL, show_keys, "keys of zones" },
 	{ "hsm status", P_NONE, show_keystores, "key stores" },
 	{ "hsm test", P_KEYSTORE, show_message, "a signature and its check by the named key store" },
@@ -63,7 +66,8 @@ static const struct command commands[] = {
 	{ "conf dump", P_NONE, NULL, "the config in force" },
 	{ "conf reload", P_NONE, show_warnings, "read the config anew" },
 	{ "conf diff", P_ANY, NULL, NULL },
-	{ "backup", P_DIRECTORY, show_backup, "a copy of the state directory, made while everything goes on" },
+	{ "backup", P_DIRECTORY, show_backup,
+	  "a copy of the state directory, made while everything goes on" },
 	{ "log level", P_LEVEL, show_level, "show or set the level until the next reload" },
 	{ "log reopen", P_NONE, NULL, "open the log file anew" },
 	{ "stop", P_NONE, NULL, "end the daemon; --wait" },
@@ -205,7 +209,8 @@ static int put_points(const struct options *o, json_t *args, char **argv, int n,
 {
 	if (o->all || n < 1 + one || n > (one ? 2 : 3)) {
 		fprintf(stderr, "zonesealctl: name one zone%s\n",
-			one ? ", and the serial or version to go back to" : ", and two serials or versions at most");
+			one ? ", and the serial or version to go back to"
+			    : ", and two serials or versions at most");
 		return ZS_EINVAL;
 	}
 	if (n > 1)
@@ -437,7 +442,8 @@ static int run(const struct options *o, const struct command *c, json_t *args)
 {
 	struct answer a = { .data = answer_data() };
 	bool is_check = strcmp(c->name, "check") == 0,
-	     waits = o->wait && c->params != P_HOLD && (c->show == show_results || strcmp(c->name, "stop") == 0);
+	     waits = o->wait && c->params != P_HOLD &&
+		     (c->show == show_results || strcmp(c->name, "stop") == 0);
 	int fd = conn_open(o->socket), err, code;
 
 	if (fd < 0) {

@@ -6,8 +6,8 @@
  * where it is told to. Called by a worker of the engine; the files belong to nobody else yet.
  *
  * Invariants: what is copied is one committed version, whatever is committed meanwhile; texts are copied
- * after it, so that a key of the generation stands in the text too; the mark RESTORED stands in every copy and
- * in no other directory of a zone, so that whoever is started on the copy knows what it is.
+ * after it, so that a key of the generation stands in the text too; the mark RESTORED stands in every copy
+ * and in no other directory of a zone, so that whoever is started on the copy knows what it is.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -27,7 +27,8 @@
 #define BUSY_TRIES 3000    /* of BUSY_MS: all members of an old version are borrowed */
 #define BUSY_MS 10
 #define TEXT_MAX ((size_t)1 << 20)
-#define MARK_TEXT "this zone came back from a backup; the next version is published above what secondaries have\n"
+#define MARK_TEXT \
+	"this zone came back from a backup; the next version is published above what secondaries have\n"
 
 struct copy {
 	struct store *store;

@@ -6,8 +6,8 @@
  *   key ID keystore NAME zone HEX role N algorithm N created N
  *   crc32c XXXXXXXX
  *
- * ID and zone (wire form) are in hex. Called for a backup and, by keyreg.c, when a register is made where such
- * a text stands. Pure but for the list of the backup.
+ * ID and zone (wire form) are in hex. Called for a backup and, by keyreg.c, when a register is made where
+ * such a text stands. Pure but for the list of the backup.
  */
 #include <stdio.h>
 #include <stdlib.h>
