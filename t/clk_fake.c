@@ -67,6 +67,11 @@ mono_t clk_mono(void)
 				   clk_real_micros(CLOCK_MONOTONIC) };
 }
 
+mono_t clk_mono_real(void)
+{
+	return (mono_t){ .us = clk_real_micros(CLOCK_MONOTONIC) };
+}
+
 int64_t clk_boot(void)
 {
 	const struct clock_file *f = clock_file();

@@ -694,6 +694,7 @@ void engine_quit(struct engine *e)
 		return;
 	e->quitting = true;
 	log_msg(LL_INFO, "engine", NULL, "ending");
+	timers_end(e->timers);
 	backup_cancel(e);
 	for (size_t i = 0; i < e->nzone; i++) /* what waits for a key store comes back cancelled */
 		zone_event(e->zone[i], EV_CLOSE);

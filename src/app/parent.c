@@ -134,7 +134,7 @@ static void stop_begin(struct parent *p)
 	log_msg(LL_NOTICE, "parent", NULL, "stopping");
 	sd_notify_state("STOPPING=1");
 	p->stopping = true;
-	p->stop_deadline = mono_add(clk_mono(), MONO_MS(STOP_GRACE_MS));
+	p->stop_deadline = mono_add(clk_mono_real(), MONO_MS(STOP_GRACE_MS));
 	parent_tell(p, IPC_QUIT, NULL, 0, NULL, 0);
 }
 
@@ -244,8 +244,10 @@ static void housekeeping(struct parent *p)
 		    mono_diff(now, v->restart_at) >= 0)
 			parent_vault_start(v);
 	}
-	if (p->stopping && p->engine_pid && mono_diff(now, p->stop_deadline) >= 0)
+	if (p->stopping && p->engine_pid && mono_diff(clk_mono_real(), p->stop_deadline) >= 0) {
+		log_limited(LL_WARN, "parent", NULL, "stop", 1, "the engine did not end in time: killed");
 		kill(p->engine_pid, SIGKILL);
+	}
 }
 
 static void poll_once(struct parent *p)
@@ -340,7 +342,7 @@ static bool stopped(struct parent *p)
 		vaults |= p->vault[i]->pid != 0;
 	}
 	p->vaults_told = true;
-	return !vaults || mono_diff(clk_mono(), p->stop_deadline) >= 0;
+	return !vaults || mono_diff(clk_mono_real(), p->stop_deadline) >= 0;
 }
 
 int parent_main(const char *self, const char *conf_path, struct conf_bundle *bundle, struct conf *conf,

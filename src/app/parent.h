@@ -64,7 +64,7 @@ struct parent {
 	int ready_fd;           /* told when the engine is ready for the first time; -1 */
 	struct pbackup *backup; /* being written; NULL: none */
 	bool stopping, vaults_told;
-	mono_t stop_deadline;
+	mono_t stop_deadline;   /* on the real clock */
 };
 
 /* Runs until told to stop; exit status of the program. ready_fd: gets one octet when ready, -1 for none. */

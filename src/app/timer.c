@@ -3,6 +3,7 @@
  * A binary heap of deadlines. The libevent timer underneath is armed for the earliest one; with a clock that
  * can be moved (clk_poll_ms() not negative) it also ticks at that period, because nobody tells us of a jump.
  */
+#include <stdbool.h>
 #include <stdlib.h>
 #include <event2/event.h>
 #include "base/err.h"
@@ -12,7 +13,13 @@ struct timers {
 	struct event *ev;
 	struct timer **heap;
 	size_t n, cap;
+	bool real; /* timers_end() */
 };
+
+static mono_t now(const struct timers *t)
+{
+	return t->real ? clk_mono_real() : clk_mono();
+}
 
 static void place(struct timers *t, size_t i, struct timer *tm)
 {
@@ -57,7 +64,7 @@ static void arm(struct timers *t)
 	struct timeval tv;
 
 	if (t->n > 0)
-		us = mono_diff(t->heap[0]->at, clk_mono());
+		us = mono_diff(t->heap[0]->at, now(t));
 	if (us < 0)
 		us = 0;
 	if (poll_ms >= 0 && us > (int64_t)poll_ms * 1000)
@@ -74,11 +81,11 @@ static void arm(struct timers *t)
 static void fire(evutil_socket_t fd, short what, void *arg)
 {
 	struct timers *t = arg;
-	mono_t now = clk_mono();
+	mono_t until = now(t);
 
 	(void)fd;
 	(void)what;
-	while (t->n > 0 && mono_diff(t->heap[0]->at, now) <= 0) {
+	while (t->n > 0 && mono_diff(t->heap[0]->at, until) <= 0) {
 		struct timer *tm = t->heap[0];
 
 		timer_stop(t, tm);
@@ -109,6 +116,18 @@ void timers_free(struct timers *t)
 	free(t);
 }
 
+void timers_end(struct timers *t)
+{
+	int64_t by = mono_diff(clk_mono_real(), clk_mono());
+
+	if (t->real)
+		return;
+	t->real = true;
+	for (size_t i = 0; i < t->n; i++)
+		t->heap[i]->at = mono_add(t->heap[i]->at, by);
+	arm(t);
+}
+
 int timer_set(struct timers *t, struct timer *tm, int64_t us, void (*fn)(void *), void *arg)
 {
 	timer_stop(t, tm);
@@ -121,7 +140,7 @@ int timer_set(struct timers *t, struct timer *tm, int64_t us, void (*fn)(void *)
 		t->heap = h;
 		t->cap = cap;
 	}
-	tm->at = mono_add(clk_mono(), us > 0 ? us : 0);
+	tm->at = mono_add(now(t), us > 0 ? us : 0);
 	tm->fn = fn;
 	tm->arg = arg;
 	t->heap[t->n] = tm;

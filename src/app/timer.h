@@ -22,6 +22,9 @@ struct timer {
 
 struct timers *timers_new(struct event_base *ev);
 void timers_free(struct timers *t);
+/* From now on the real clock drives them: what is left to do on the way out comes back on a test clock that
+ * stands still, too. */
+void timers_end(struct timers *t);
 /* (Re)sets: fires once, at or after now + us. 0 or ZS_ENOMEM. */
 int timer_set(struct timers *t, struct timer *tm, int64_t us, void (*fn)(void *), void *arg);
 void timer_stop(struct timers *t, struct timer *tm);

@@ -163,8 +163,7 @@ def restored(c, clock, secondaries_stop):
 
 
 def test_silent_secondaries_cost_a_skip(rig):
-    clock = clocked.Running(rig, 1)
-    rig.add(clock)  # ended after the others: the end of zoneseal needs time, too
+    clock = rig.add(clocked.Running(rig, 1))
     c = Chain(rig)
     first = restored(c, clock, [c.secondary])
     c.seal.wait_alarm(ZONE, "publication", "each listed secondary")
@@ -176,8 +175,7 @@ def test_silent_secondaries_cost_a_skip(rig):
 
 
 def test_one_silent_secondary_is_waited_for(rig):
-    clock = clocked.Running(rig, 1)
-    rig.add(clock)  # ended after the others: the end of zoneseal needs time, too
+    clock = rig.add(clocked.Running(rig, 1))
     c = Chain(rig)
     other = servers.KINDS["nsd"](rig, "secondary", None, [chain._Peer(c.seal)])
     other.add_zone(ZONE)
@@ -193,8 +191,7 @@ def test_one_silent_secondary_is_waited_for(rig):
 
 
 def test_without_secondaries_the_skip_comes_at_once(rig):
-    clock = clocked.Running(rig, 1)
-    rig.add(clock)  # ended after the others: the end of zoneseal needs time, too
+    clock = rig.add(clocked.Running(rig, 1))
     c = Chain(rig)
     c.seal.conf["zones"][0]["transfer"] = c.seal.conf["zones"][0]["downstream"]
     c.seal.conf["zones"][0]["downstream"] = []

@@ -14,6 +14,7 @@ import dns.edns
 import dns.message
 import dns.query
 import dns.rcode
+import pytest
 
 import chain
 import clocked
@@ -40,8 +41,6 @@ class Timed:
         self.clock = clocked.Clock(rig)
         self.line = Chain(rig, text=text, zone=zone, **how)
         self.seal, self.zone = self.line.seal, zone
-        self.name, self.process = rig.unique("clocked"), None
-        rig.add(self)  # ended before the others: the end of zoneseald needs time, too
 
     def start(self):
         self.line.primary.start()
@@ -52,19 +51,7 @@ class Timed:
         self.seal.start(env=self.clock.env(), program="zoneseald-clk")
         return self
 
-    def close(self):
-        if self.seal.process and self.seal.process.poll() is None:
-            self.stop()
-        return []
-
     def stop(self):
-        """Its orderly end has timers, too: a little time passes until it is there."""
-        self.seal.process.signal(signal.SIGTERM)
-
-        def ended():
-            self.clock.advance(0.05)
-            return self.seal.process.poll() is not None
-        wait_for(ended, "the end of zoneseald", 20)
         self.seal.stop()
 
     def report(self, zone=None):
@@ -378,6 +365,39 @@ def test_wall_clock_that_jumps_expires_nothing(rig):
     t.clock.jump(-365 * DAY, 5)
     t.settle(signing=False, behind=False)
     assert seconds(t.report()["upstream"]["expire"]) <= t.clock.wall + 7 * DAY
+
+
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", ["signing", "refresh"])
+def test_the_end_needs_no_clock(rig, stage):
+    """SIGTERM in the midst of a change or a refresh, while the clock of the tests stands still: the engine ends by itself,
+    though the vault has stopped and answers nobody; the parent waits for the vault by the sun's clock."""
+    t = Timed(rig, text=big_zone(1, 300), policy_options={}).start()
+    serial = t.line.published(1)
+    t.settle()
+    vault = t.seal.child("vault")[0]
+    os.kill(vault, signal.SIGSTOP)
+    try:
+        if stage == "signing":
+            t.line.primary.change(ZONE, big_zone(2, 310))
+            t.seal.ctl("zone", "refresh", ZONE)
+            t.seal.wait_zone(ZONE, lambda s: s["state"] == "build", "a change on its way")
+        else:
+            t.clock.advance(4 * DAY)  # their ends are spread
+            t.seal.wait_zone(ZONE, lambda s: not s["version"]["next_refresh"], "a refresh on its way")
+        t.stop()
+        assert "killed" not in t.seal.log().split("stopping")[1]
+    finally:
+        if os.path.exists("/proc/%d" % vault):
+            os.kill(vault, signal.SIGCONT)
+    t.restart()
+
+    def goes_on():
+        t.clock.advance(1)
+        return (harness.serial_at(t.line.secondary.addr, ZONE) or serial) != serial
+    wait_for(goes_on, "a new version", alive=[t.seal.process])
 
 
 def test_clock_before_the_last_inception_after_a_restart(rig):
