@@ -378,6 +378,40 @@ static void figures(struct preparing *p)
 	d->largest_ttl = s->largest_ttl;
 }
 
+/* The SOA as it stands is upstream's, but for the serial. */
+static int same_soa(struct preparing *p, bool *same)
+{
+	struct version_job *j = p->j;
+	struct arena *mem = arena_new(0);
+	uint8_t key[KEY_MAX], okey[OKEY_MAX];
+	size_t klen = key_record(key, okey, name_okey(j->zone->wire, okey), T_SOA);
+	struct rrset old, now;
+	int err = mem ? version_load(p->before, j->zone->wire, key, klen, mem, &old) : ZS_ENOMEM;
+
+	if (!err)
+		err = transfer_soa(j->in, j->old.signed_serial, j->clamp ? j->pol.refresh : 0, mem, &now);
+	if (!err)
+		*same = old.ttl == now.ttl && old.rr[0].len == now.rr[0].len &&
+			memcmp(old.rr[0].data, now.rr[0].data, now.rr[0].len) == 0;
+	arena_free(mem);
+	return err;
+}
+
+/* Upstream's zone of the serial that is stored, taken because something stored was bad (sweep.h). */
+static int compare(struct preparing *p)
+{
+	struct version_job *j = p->j;
+	const struct change_sums *s = &p->sums;
+	bool soa = false;
+	int err = same_soa(p, &soa);
+
+	j->same = !err && soa && !s->rrsets_added && !s->rrsets_deleted && !s->rrsets_changed;
+	snprintf(j->reason, sizeof(j->reason), "%llu records added, %llu taken away, %llu replaced%s",
+		 (unsigned long long)s->records_added, (unsigned long long)s->records_deleted,
+		 (unsigned long long)s->records_replaced, soa ? "" : ", another SOA");
+	return err;
+}
+
 static void params(struct preparing *p)
 {
 	struct version_job *j = p->j;
@@ -414,6 +448,8 @@ int change_prepare(struct version_job *j)
 		err = forget_deleted(&p);
 	if (!err)
 		err = judge(&p);
+	if (!err && j->compare)
+		err = compare(&p);
 	figures(&p);
 	kv_close(p.after);
 	kv_close(p.before);

@@ -225,6 +225,7 @@ static int replan(struct signing *g, struct signing_item *it)
 	log_limited(LL_ERR, "gate", g->zone_name, "stored-signature", 20,
 		    "event=bad-signature: a stored signature does not verify, made anew");
 	g->bad++;
+	g->spoilt++;
 	it->first_req = g->nreq;
 	err = sign_plan(g->signer, &it->set, NULL, 0, g->mem, &it->plan);
 	if (!err)

@@ -274,6 +274,7 @@ void signset_sums(const struct signset *s, struct signset_sums *out)
 			out->made[i] += g->made[i];
 		out->kept += g->kept;
 		out->bad += g->bad;
+		out->spoilt += g->spoilt;
 		out->rrsets += g->items;
 	}
 }

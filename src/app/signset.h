@@ -53,7 +53,7 @@ void signset_ready(struct signset *s, size_t *groups, size_t *pages);
 void signset_kick(void *signset);      /* worker: there may be room again; nothing when it is through */
 /* Any thread: ends early, with ZS_ECANCEL. */
 void signset_cancel(struct signset *s);
-struct signset_sums { uint64_t made[SIGN_REASONS], kept, bad, rrsets; };
+struct signset_sums { uint64_t made[SIGN_REASONS], kept, bad, spoilt, rrsets; };
 void signset_sums(const struct signset *s, struct signset_sums *out);
 
 #endif

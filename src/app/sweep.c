@@ -10,8 +10,10 @@
  * last key in whatever version is published by then.
  *
  * What is found is logged with what is stored and raises the alarm: RRsets with bad signatures are signed
- * anew at once in a routine version (routine.c), a damaged value goes the way of damage.c, and anything else
- * is healed by a rebuild, each twice as long after the one before. All of it on the loop, but piece().
+ * anew at once in a routine version (routine.c), and upstream's whole zone is taken and compared, because
+ * good data that was changed under a right checksum looks the same; a damaged value goes the way of damage.c,
+ * and anything else is healed by a rebuild, each twice as long after the one before. All of it on the loop,
+ * but piece().
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -228,20 +230,87 @@ static bool add_due(struct sweep *s, const struct gate_finding *f)
 	return true;
 }
 
-/* Each rebuild is asked for twice as long after the last one, until a round was clean. */
-static void rebuild(struct zone *z)
+/* What costs a whole transfer is asked for twice as long after the last time, until a round was clean. */
+static bool may_ask(struct sweep_pause *p)
 {
-	struct sweep *s = &z->sweep;
 	mono_t now = clk_mono();
 
-	s->trouble = true;
-	if (z->rebuild || (s->rebuild_after.us && mono_diff(s->rebuild_after, now) > 0))
+	if (p->after.us && mono_diff(p->after, now) > 0)
+		return false;
+	p->after = mono_add(now, MONO_S((int64_t)REBUILD_S << p->streak));
+	p->streak += p->streak < REBUILD_STEPS;
+	return true;
+}
+
+static void rebuild(struct zone *z)
+{
+	z->sweep.trouble = true;
+	if (z->rebuild || !may_ask(&z->sweep.rebuilds))
 		return;
-	s->rebuild_after = mono_add(now, MONO_S((int64_t)REBUILD_S << s->streak));
-	s->streak += s->streak < REBUILD_STEPS;
 	z->rebuild = true;
 	log_msg(LL_NOTICE, "sweep", z->name, "event=rebuild: the zone is built anew from upstream");
 	upstream_schedule(z, 0);
+}
+
+static void healed(struct zone *z)
+{
+	struct sweep *s = &z->sweep;
+
+	if (!s->ndue && !s->trouble && !s->doubt && !z->compare)
+		zone_alarm_clear(z, ALARM_SWEEP);
+}
+
+/* A rebuild takes upstream's content anyway. */
+static void settle_doubt(struct zone *z)
+{
+	struct sweep *s = &z->sweep;
+
+	s->doubt &= !z->rebuild;
+	if (!s->doubt || z->compare || !may_ask(&s->compares))
+		return;
+	s->doubt = false;
+	z->compare = true;
+	log_msg(LL_NOTICE, "sweep", z->name,
+		"event=compare: upstream's zone is taken and compared with what is stored");
+	upstream_schedule(z, 0);
+}
+
+void sweep_compare(struct zone *z)
+{
+	z->sweep.doubt = true;
+	settle_doubt(z);
+}
+
+void sweep_compared(struct zone *z, const char *difference)
+{
+	uint32_t serial = z->meta.upstream_serial;
+
+	z->compare = false;
+	if (difference) {
+		log_msg(LL_ERR, "sweep", z->name,
+			"event=differed serial=%u: the stored content was not upstream's: %s", serial,
+			difference);
+		z->sweep.trouble = true; /* the alarm stays until a round was clean */
+		zone_alarm_set(z, ALARM_SWEEP,
+			       "the stored content was not upstream's of serial %u, and is corrected: %s",
+			       serial, difference);
+	} else {
+		log_msg(LL_NOTICE, "sweep", z->name,
+			"event=compared serial=%u: the stored content is upstream's", serial);
+	}
+	healed(z);
+}
+
+void sweep_taken(struct zone *z)
+{
+	z->compare = z->sweep.doubt = false;
+	healed(z);
+}
+
+/* Is it possible that not the signature is bad, but what it signs? Chains are judged by what they prove. */
+static bool doubts_content(const struct gate_finding *f)
+{
+	return f->key[0] == TAB_RECORDS && (f->check == GATE_BAD_SIG || f->check == GATE_SIG_TTL);
 }
 
 /* Signatures first: what they heal is no reason to rebuild. */
@@ -250,8 +319,10 @@ static bool sort_out(struct zone *z, const struct gate_finding *f, size_t n)
 	bool more = false;
 
 	for (size_t i = 0; i < n; i++)
-		if (heals_by_signing(f[i].check))
+		if (heals_by_signing(f[i].check)) {
 			more |= !add_due(&z->sweep, &f[i]);
+			z->sweep.doubt |= doubts_content(&f[i]);
+		}
 	for (size_t i = 0; i < n; i++)
 		if (f[i].check != GATE_STORED && !heals_by_signing(f[i].check))
 			more |= !is_due(&z->sweep, f[i].key, f[i].key_len) ||
@@ -280,19 +351,16 @@ static void found(struct piece *p)
 	gating_describe(p->gate, text, sizeof(text));
 	more = gate_total(p->gate) > n || sort_out(z, f, n);
 	zone_alarm_set(z, ALARM_SWEEP, "the published version has what must not be: %s%s", text,
-		       more ? "; built anew from upstream" : "; signed anew");
+		       more		 ? "; built anew from upstream"
+		       : z->sweep.doubt ? "; signed anew, and compared with upstream"
+					: "; signed anew");
 	if (gate_count(p->gate, GATE_STORED))
 		zone_damaged(z, ZS_ECRC, "the sweep");
 	if (more)
 		rebuild(z);
 	if (s->ndue)
 		version_schedule(z);
-}
-
-static void healed(struct zone *z)
-{
-	if (!z->sweep.ndue && !z->sweep.trouble)
-		zone_alarm_clear(z, ALARM_SWEEP);
+	settle_doubt(z);
 }
 
 void sweep_resigned(struct zone *z, const struct sweep_key *key, size_t n)
@@ -430,7 +498,7 @@ static void round_end(struct zone *z)
 	s->at.len = 0;
 	if (!s->found && !z->rebuild) {
 		s->trouble = false;
-		s->streak = 0;
+		s->rebuilds.streak = s->compares.streak = 0;
 		healed(z);
 	}
 }
@@ -455,6 +523,7 @@ static void advance(struct piece *p)
 	} else if (found_any) {
 		found(p);
 	}
+	settle_doubt(z);
 	s->again = 0;
 	s->keys += p->keys_seen;
 	atomic_fetch_add(&s->values, p->keys_seen);

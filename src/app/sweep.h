@@ -16,6 +16,8 @@ struct zone;
 
 struct sweep_key { uint8_t key[KEY_MAX]; size_t len; };
 
+struct sweep_pause { mono_t after; unsigned streak; };
+
 struct sweep {
 	struct timer timer;
 	bool queued, running;
@@ -30,7 +32,8 @@ struct sweep {
 	/* RRsets whose signatures are to be made anew at once, whatever their times */
 	struct sweep_key *due; size_t ndue, due_cap;
 	bool trouble;                      /* something that new signatures do not heal */
-	unsigned streak; mono_t rebuild_after; /* rebuilds that it asked for */
+	bool doubt;                        /* content is to be compared with upstream's */
+	struct sweep_pause rebuilds, compares; /* that it asked for */
 	int64_t last_at; char last[320];   /* the last finding */
 };
 
@@ -48,6 +51,14 @@ void sweep_close(struct zone *z);
 /* These were signed anew, or are not there any more, in a version that is published. */
 void sweep_resigned(struct zone *z, const struct sweep_key *key, size_t n);
 void sweep_generation(struct zone *z);     /* one that passed the whole gate is live */
+/*
+ * A stored signature did not verify: was it the signature, or what it signs? It is made anew at once; whether
+ * the records are upstream's shows when the whole zone is taken from there and compared (z->compare). The
+ * same content is no new version. difference: what was found and is corrected; NULL: nothing.
+ */
+void sweep_compare(struct zone *z);
+void sweep_compared(struct zone *z, const char *difference);
+void sweep_taken(struct zone *z);          /* a whole zone of upstream is published: no doubt is left */
 /* For people: how far the round is, in percent. */
 unsigned sweep_progress(const struct zone *z);
 

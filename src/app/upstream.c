@@ -164,8 +164,8 @@ static void next_primary(struct zone *z, const char *why)
 	zone_event(z, EV_FAILED);
 }
 
-/* Is a serial to be taken? An order takes any; a policy that shapes versions otherwise takes the same one
- * once more. */
+/* Is a serial to be taken? An order takes any; a policy that shapes versions otherwise, or a doubt about what
+ * is stored, takes the same one once more. */
 static bool is_newer(const struct zone *z, uint32_t serial)
 {
 	enum serial_order o;
@@ -173,7 +173,7 @@ static bool is_newer(const struct zone *z, uint32_t serial)
 	if (!z->have_meta || !z->meta.have_upstream || z->force_transfer)
 		return true;
 	o = serial_cmp(serial, z->meta.upstream_serial);
-	return o == SERIAL_GT || (z->rebuild && o == SERIAL_EQ);
+	return o == SERIAL_GT || ((z->rebuild || z->compare) && o == SERIAL_EQ);
 }
 
 /* Is what upstream has to be fetched? */
@@ -545,7 +545,7 @@ static const struct xfrin_ops xfr_ops = { .on_rr = on_rr, .done = on_done };
 static bool asks_difference(const struct zone *z)
 {
 	return z->have_meta && z->version && z->meta.have_upstream && !z->force_transfer && !z->rebuild &&
-	       !z->want_axfr && z->meta.is_signed == zone_is_signed_policy(z);
+	       !z->want_axfr && !z->compare && z->meta.is_signed == zone_is_signed_policy(z);
 }
 
 struct transfer *transfer_new(struct zone *z)

@@ -213,7 +213,7 @@ static void prepare(void *arg)
 		j->err = undo_prepare(j);
 	if (!j->err)
 		j->err = change_prepare(j);
-	if (!j->err)
+	if (!j->err && !j->same)
 		j->err = soa_add(j);
 	if (!j->err)
 		spread(j);
@@ -224,8 +224,8 @@ static void prepare(void *arg)
 		view_park(j->view);
 	snap_unref(j->base);
 	j->base = NULL;
-	atomic_store(&j->pending, j->err ? 1 : 2);
-	if (j->err) {
+	atomic_store(&j->pending, j->err || j->same ? 1 : 2);
+	if (j->err || j->same) {
 		sets_done(j);
 		return;
 	}
@@ -411,6 +411,7 @@ static void count_signatures(struct zone *z, const struct signset *s, struct sig
 	atomic_fetch_add(&z->count.kept, one.kept);
 	atomic_fetch_add(&z->count.bad_signatures, one.bad);
 	sum->kept += one.kept;
+	sum->spoilt += one.spoilt;
 	sum->rrsets += one.rrsets;
 }
 
@@ -441,6 +442,10 @@ static void published(struct version_job *j)
 		j->kind == VERSION_CHANGE ? "published" : "refreshed", j->serial, z->meta.upstream_serial,
 		(unsigned long long)sum.rrsets, (unsigned long long)sum.made[SIGN_NEW],
 		(unsigned long long)sum.kept, (long long)mono_diff(clk_mono(), j->began));
+	if (sum.spoilt && !j->in_full)
+		sweep_compare(z);
+	if (j->compare)
+		sweep_compared(z, j->reason);
 	if (j->undo)
 		orders_rolled_back(z, NULL);
 	else if (j->kind == VERSION_CHANGE)
@@ -535,6 +540,13 @@ static void again_timer(void *arg)
 	go_worker(arg, POOL_NORMAL, run_again);
 }
 
+/* Upstream was asked what it has, and it has what is stored: that is no version. */
+static void compared(struct version_job *j)
+{
+	sweep_compared(j->zone, NULL);
+	version_end(j, true, EV_SAME);
+}
+
 /* The vault has answered (or there was nothing to do). */
 static void signed_home(void *arg)
 {
@@ -552,6 +564,8 @@ static void signed_home(void *arg)
 		j->err = ZS_ECANCEL;
 	if (j->err)
 		version_failed(j);
+	else if (j->same)
+		compared(j);
 	else if (full)
 		timer_set(z->e->timers, &j->retry, MONO_MS(20), again_timer, j);
 	else
@@ -656,6 +670,7 @@ static bool change_new(struct zone *z, struct transfer *t, struct build_job *inp
 	j->in = t;
 	j->input = input;
 	j->in_full = input != NULL;
+	j->compare = z->compare && input && t->soa_fields.serial == z->meta.upstream_serial;
 	j->clamp = z->conf->soa_expire_clamp && z->meta.is_signed;
 	j->pass = !z->meta.is_signed && z->conf->upstream_dnssec == UPDNSSEC_PASS;
 	j->undo = undo;

@@ -43,6 +43,7 @@ struct version_job {
 	char reason[512];                 /* why the input is held */
 	struct build_job *input;          /* an AXFR: its reader; NULL: an IXFR */
 	bool in_full;                     /* the input is a whole zone */
+	bool compare, same;               /* of the stored serial: does content differ? it does not */
 	bool too_large;                   /* zone-sized work instead */
 	bool misfit;                      /* the IXFR does not fit what is stored */
 	uint64_t undo;                    /* the version whose content is wanted again; 0: not a rollback */

@@ -169,7 +169,7 @@ static void act_published(struct zone *z)
 	zone_alarm_clear(z, ALARM_UPSTREAM);
 	zone_compare_policy(z);
 	upstream_expire_check(z);
-	upstream_schedule(z, z->rebuild ? 0 : -2);
+	upstream_schedule(z, z->rebuild || z->compare ? 0 : -2);
 }
 
 static uint64_t dropped_records(const struct intake *in)
@@ -182,6 +182,8 @@ static uint64_t dropped_records(const struct intake *in)
 void zone_input_taken(struct zone *z, const struct transfer *t)
 {
 	z->released = z->force_transfer = z->want_axfr = false;
+	if (!t->ixfr)
+		sweep_taken(z);
 	if (z->held)
 		held_set(z, &(struct held){ .set = false });
 	atomic_fetch_add(&z->count.dropped, dropped_records(&t->intake));
@@ -250,7 +252,8 @@ static const struct transition table[ZONE_STATE_COUNT][ZONE_EVENT_COUNT] = {
 			    [EV_SAME] = GO(IDLE, upstream_refreshed),
 			    [EV_FAILED] = GO(IDLE, act_failed), [EV_HELD] = GO(IDLE, act_held),
 			    [EV_CHECK] = GO(TRANSFER, act_check_later), [EV_CLOSE] = GO(CLOSED, act_close) },
-	[ZONE_BUILD] = { [EV_PUBLISHED] = GO(IDLE, act_published), [EV_REDO] = GO(QUEUED, upstream_queue),
+	[ZONE_BUILD] = { [EV_PUBLISHED] = GO(IDLE, act_published), [EV_SAME] = GO(IDLE, upstream_refreshed),
+			 [EV_REDO] = GO(QUEUED, upstream_queue),
 			 [EV_BUILT] = GO(GUARD, build_publish_try), [EV_HELD] = GO(IDLE, act_held),
 			 [EV_FAILED] = GO(IDLE, act_failed), [EV_CHECK] = GO(BUILD, act_check_later),
 			 [EV_CLOSE] = GO(CLOSED, act_close) },

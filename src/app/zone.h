@@ -140,6 +140,7 @@ struct zone {
 	bool check_again;                   /* a NOTIFY came meanwhile */
 	bool force_transfer;                /* `zone retransfer`: whatever upstream has is taken */
 	bool want_axfr;                     /* the difference that upstream offers cannot be taken */
+	bool compare;                       /* all of upstream's is compared with what is stored: sweep.h */
 	/* the policy shapes a version otherwise than the stored one, or its file is retired or damaged */
 	bool rebuild;
 	bool damaged;                       /* a value of the live generation: damage.c */

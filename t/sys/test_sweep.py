@@ -9,6 +9,7 @@ import struct
 import dns.dnssec
 import pytest
 
+import chain
 import harness
 import zones
 from chain import ZONE
@@ -125,6 +126,9 @@ def test_a_bad_signature_is_signed_anew_and_told(t, key, name):
     assert s["findings"] == 1 and name in s["finding"] and s["to_sign_anew"] == 0
     assert t.seal.metric("zoneseal_sweep_findings_total", zone=ZONE) == 1
     assert log.count("event=refreshed") == 1
+    content = key[0] == 0x20
+    assert ("event=compared serial=1: the stored content is upstream's" in log) == content and "event=differed" not in log
+    assert log.count("event=published serial=") == 1 and t.seal.status(ZONE)["counters"]["transfers_ok"] == 1 + content
     after = signatures(t.seal.axfr(ZONE))
     changed = {k for k in before if before[k] != after[k]}
     assert before.keys() == after.keys() and {k[1] for k in changed} == {covered, "SOA"} and any(k[:2] == (owner, covered) for k in changed)
@@ -132,6 +136,31 @@ def test_a_bad_signature_is_signed_anew_and_told(t, key, name):
     judge(t)
     whole_round(t)
     assert sweep(t)["findings"] == 1 and not t.seal.alarms(ZONE)
+
+
+@pytest.mark.parametrize("where", ["address", "soa"])
+def test_data_that_changed_is_not_made_legitimate(t, where):
+    """Under a right checksum it looks like a bad signature: signed anew at once, but then compared with upstream's."""
+    def another(body):
+        if where == "soa":
+            body[body.index(b"\x0ahostmaster") + 1] ^= 1
+        else:
+            body[body.index(bytes([192, 0, 2])) + 3] ^= 0x40
+    key = record([], 6) if where == "soa" else record([b"www"], 1)
+    whole_round(t)
+    serial = t.seal.serial(ZONE)
+    spoil(t, key, another, lambda k, v: k == key)
+    rounds(t, lambda: "event=differed" in t.seal.log() and not t.report()["busy"], "the comparison")
+    said = [line for line in t.seal.log().splitlines() if "event=differed" in line]
+    counts = "0 records added, 0 taken away, 0 replaced, another SOA" if where == "soa" else "1 records added, 1 taken away, 0 replaced"
+    assert len(said) == 1 and said[0].endswith("serial=1: the stored content was not upstream's: " + counts), said
+    assert t.seal.serial(ZONE) > serial and "is corrected" in t.seal.alarms(ZONE)["sweep"]
+    chain.same_data(t.line)
+    t.settle()
+    judge(t)
+    whole_round(t)
+    whole_round(t)
+    assert not t.seal.alarms(ZONE) and t.seal.log().count("event=compare:") == 1
 
 
 def test_what_no_signature_heals_is_built_anew(t):
