@@ -68,6 +68,7 @@ static int fill_again(struct version_job *j, struct kv *reader, struct signing *
 		err = add_due(j, reader, g, k->key, k->len, INT64_MAX / 4);
 		if (err == ZS_ENOENT) /* gone meanwhile */
 			err = 0;
+		g->heals = true;
 		j->taken++;
 	}
 	return err;

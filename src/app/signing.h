@@ -52,7 +52,8 @@ struct signing {
 	void (*done)(struct signing *g, void *arg);
 	void *arg;
 	int err;                            /* why done() has nothing to give back */
-	uint64_t made[SIGN_REASONS], kept, bad, spoilt; /* spoilt: stored ones */
+	uint64_t made[SIGN_REASONS], kept, bad, spoilt; /* spoilt: stored ones that do not verify */
+	bool heals; /* replaces what was found to be bad */
 	int state;                          /* the owner's */
 	struct signing *link;               /* the owner's */
 };

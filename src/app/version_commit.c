@@ -146,6 +146,19 @@ static int write_all(struct version_job *j)
 	return err;
 }
 
+/* What stood there was spoilt, perhaps after secondaries had it as it was meant: a difference that takes it
+ * away would leave theirs behind. */
+static bool heals(const struct version_job *j)
+{
+	const struct signset *const sets[] = { &j->sets, &j->soa, &j->along };
+
+	for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
+		for (const struct signing *g = sets[i]->head; g; g = g->link)
+			if (g->heals || g->spoilt)
+				return true;
+	return j->compare;
+}
+
 /* What secondaries see of it, and what upstream changed; both bounded as the config says. */
 static int write_history(struct version_job *j)
 {
@@ -166,6 +179,11 @@ static int write_history(struct version_job *j)
 	if (store_is_tight(j->zone->store)) {
 		log_limited(LL_WARN, "store", j->zone->name, "tight", 2,
 			    "disk nearly full: no history is kept, secondaries get AXFR");
+		return 0;
+	}
+	if (heals(j)) {
+		log_msg(LL_INFO, "store", j->zone->name,
+			"event=gap serial=%u: history begins anew, secondaries get AXFR", j->serial);
 		return 0;
 	}
 	err = snap_kv(j->base, &base);

@@ -7,6 +7,8 @@ import os
 import struct
 
 import dns.dnssec
+import dns.query
+import dns.rdatatype
 import pytest
 
 import chain
@@ -128,6 +130,9 @@ def test_a_bad_signature_is_signed_anew_and_told(t, key, name):
     assert log.count("event=refreshed") == 1
     content = key[0] == 0x20
     assert ("event=compared serial=1: the stored content is upstream's" in log) == content and "event=differed" not in log
+    # A difference would take from secondaries what they never had, and leave what they have.
+    ixfr = next(iter(dns.query.xfr(t.seal.addr, ZONE, rdtype="IXFR", serial=serial, port=harness.PORT, relativize=False, source=t.seal.peer)))
+    assert [r.rdtype for r in ixfr.answer[:2]].count(dns.rdatatype.SOA) == 1 and "event=gap" in log
     assert log.count("event=published serial=") == 1 and t.seal.status(ZONE)["counters"]["transfers_ok"] == 1 + content
     after = signatures(t.seal.axfr(ZONE))
     changed = {k for k in before if before[k] != after[k]}
