@@ -125,6 +125,60 @@ START_TEST(pages_come_back)
 }
 END_TEST
 
+/*
+ * Whatever the limit is, what is pinned of a file stays in proportion to what is in it: a small one may have
+ * a few MiB, and a large one as much again. Readers that come one after the other are not allowed more and
+ * more.
+ */
+START_TEST(a_file_stays_in_proportion)
+{
+	const uint64_t always = (uint64_t)8 << 20;
+	uint64_t size, first = 0;
+	struct fix f;
+	struct snap *a;
+
+	fix_new(&f);
+	commits(&f, 2);
+	size = store_bytes(f.s);
+	for (unsigned reader = 0; reader < 4; reader++) {
+		a = take(&f);
+		for (unsigned n = 0; n < 200 && !pins(&f, NO_LIMIT).past; n++) {
+			ck_assert_uint_le(snap_pinned(a), always);
+			commits(&f, 1);
+		}
+		ck_assert_uint_eq(pins(&f, NO_LIMIT).past, snap_version(a));
+		ck_assert_uint_gt(snap_pinned(a), always);
+		snap_unref(a);
+		first = first ? first : store_bytes(f.s);
+		ck_assert_uint_le(store_bytes(f.s), first + 2 * size);
+	}
+	fix_end(&f);
+}
+END_TEST
+
+/* As much as the content takes, where that is more. */
+START_TEST(a_large_file_may_pin_as_much_as_is_in_it)
+{
+	const uint32_t large = 300000;
+	uint64_t size;
+	struct fix f;
+	struct snap *a;
+
+	fix_new(&f);
+	build(&f, large);
+	size = store_bytes(f.s);
+	ck_assert_uint_gt(size, (uint64_t)16 << 20);
+	a = take(&f);
+	for (unsigned n = 0; n < 400 && !pins(&f, NO_LIMIT).past; n++)
+		commits(&f, 1);
+	ck_assert_uint_gt(snap_pinned(a), size / 5 * 4);
+	ck_assert_uint_lt(snap_pinned(a), size / 5 * 6);
+	ck_assert_uint_lt(store_bytes(f.s), size / 2 * 5);
+	snap_unref(a);
+	fix_end(&f);
+}
+END_TEST
+
 START_TEST(files_of_replaced_generations)
 {
 	struct store_pins p;
@@ -195,6 +249,8 @@ int main(void)
 	const TTest *const tests[] = {
 		pages_of_the_live_file,
 		pages_come_back,
+		a_file_stays_in_proportion,
+		a_large_file_may_pin_as_much_as_is_in_it,
 		files_of_replaced_generations,
 		a_snapshot_outlives_its_store,
 	};

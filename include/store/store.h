@@ -90,9 +90,10 @@ struct store_pins {
 };
 /*
  * What the snapshots that are out pin. Against the limit counts, for one of the live generation, what it pins
- * of the file; for one of a replaced generation that file and those of the replaced ones after it, but for
- * the last of them: two files while transfers of the old one end are what a build costs, however large the
- * zone.
+ * of the file, which may not be more than the content of that generation takes either (8 MiB are always
+ * allowed), so that a file stays in proportion to its zone; for one of a replaced generation that file and
+ * those of the replaced ones after it, but for the last of them: two files while transfers of the old one end
+ * are what a build costs, however large the zone.
  */
 int store_pinned(struct store *s, uint64_t limit, struct store_pins *out); /* ZS_ENOMEM */
 

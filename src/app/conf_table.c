@@ -70,8 +70,8 @@ static const struct conf_opt snapshot_opts[] = {
 		 "snapshot keeps the file from being reused." },
 	{ "growth", CT_SIZE, FIELD(conf, snapshot_growth), .def = "1G", .min = 1 << 20, .max = INT64_MAX,
 	  .doc = "Transfers and exports of versions that keep more of the store than this from being "
-		 "reused are cut, but for the published one. Files of replaced versions count from the "
-		 "second on." },
+		 "reused, or more than the zone itself takes there (8M are always allowed), are cut, but "
+		 "for the published one. Files of replaced versions count from the second on." },
 	{ 0 },
 };
 

@@ -356,8 +356,8 @@ static void give_up(struct zone *z, const struct sample_job *j)
 	if (j->pins.past > z->given_up) {
 		z->given_up = j->pins.past;
 		log_msg(LL_WARN, "snapshot", z->name,
-			"event=given-up pinned=%llu limit=%llu: transfers of old versions are cut",
-			(unsigned long long)j->pins.octets, (unsigned long long)j->limit);
+			"event=given-up pinned=%llu: transfers of old versions are cut",
+			(unsigned long long)j->pins.octets);
 	}
 	server_give_up(z->e->server, z->wire, j->pins.past);
 }

@@ -13,6 +13,11 @@
 #include "priv.h"
 
 #define FREE_DBI 0 /* LMDB's own: transaction id -> number of pages, pages */
+/*
+ * A version of one record replaces 20 pages. However small the zone, a few hundred of them may go out while
+ * somebody reads.
+ */
+#define PIN_ALWAYS ((uint64_t)8 << 20)
 
 /* One version that is held. */
 struct pin {
@@ -128,10 +133,28 @@ static int list_pins(struct store *s, struct pin **out, size_t *n, struct snap *
 	return 0;
 }
 
+/*
+ * Readers may keep as much of a file as its content takes: the largest that it becomes is twice that, and
+ * some. The size of the file itself is no measure, it never shrinks: each reader would be allowed more than
+ * the one before.
+ */
+static uint64_t limit_of_live(struct gen *g, uint64_t limit)
+{
+	uint64_t most = PIN_ALWAYS, used;
+	MDB_stat st;
+
+	if (mdb_env_stat(g->env, &st) == 0) {
+		used = (st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages) * (uint64_t)st.ms_psize;
+		most = used > most ? used : most;
+	}
+	return most < limit ? most : limit;
+}
+
 /* The older the version, the more it pins. */
 static void pins_of_live(struct gen *g, const struct pin *pins, size_t n, uint64_t limit,
 			 struct store_pins *out)
 {
+	limit = limit_of_live(g, limit);
 	for (size_t i = 0; i < n && pins[i].live; i++) {
 		out->octets = octets_freed_since(g, pins[i].txnid);
 		if (out->octets > limit && !out->past)
