@@ -26,18 +26,24 @@ static int add_soa(struct undo *u, uint32_t serial)
 	return ixfr_add(u->x, &u->soa);
 }
 
-/* The SOA that comes: the first of the added records. */
-static int take_soa(struct diff *d, struct transfer *t, struct undo *u)
+/* The SOA that comes: the first of the added records, or the one that stands, where both contents have it. */
+static int take_soa(struct version_job *j, struct diff *d, struct undo *u)
 {
+	const struct zmeta *m = &j->old;
+	struct transfer *t = j->in;
 	struct rr rr;
 	bool added = false;
 	int err;
 
 	while (!(err = diff_next(d, &rr, &added)) && !added)
 		;
-	if (err)
-		return err == ZS_ENOENT ? ZS_EFORMAT : err;
-	if (rr.type != T_SOA || rr.rdlen > sizeof(u->rdata))
+	if (err && err != ZS_ENOENT)
+		return err;
+	if (err || rr.type != T_SOA)
+		rr = (struct rr){ .owner = j->zone->wire, .type = T_SOA, .class = CLASS_IN,
+				  .ttl = m->upstream_soa_ttl, .rdata = m->upstream_soa,
+				  .rdlen = m->upstream_soa_len };
+	if (rr.rdlen > sizeof(u->rdata))
 		return ZS_EFORMAT;
 	err = transfer_take_soa(t, &rr);
 	if (err)
@@ -63,13 +69,15 @@ static int feed(struct diff *d, struct undo *u)
 		if (!err && rr.type != T_SOA)
 			err = ixfr_add(u->x, &rr);
 	}
-	return err == ZS_ENOENT ? add_soa(u, 1) : err;
+	if (err == ZS_ENOENT)
+		err = was_added ? 0 : add_soa(u, 1);
+	return err ? err : add_soa(u, 1);
 }
 
 static int take(struct version_job *j, struct diff *d)
 {
 	struct undo u = { .x = NULL };
-	int err = take_soa(d, j->in, &u);
+	int err = take_soa(j, d, &u);
 
 	if (!err)
 		err = diff_rewind(d);
