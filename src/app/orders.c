@@ -198,18 +198,21 @@ void orders_rollback(struct zone *z, uint64_t version, const char *who, const ch
 	orders_hold(z, who, to);
 }
 
-void orders_rolled_back(struct zone *z, const char *failed)
+void orders_rolled_back(struct zone *z, uint64_t version, const char *failed)
 {
 	struct orders *o = &z->orders;
 	char why[ORDER_WHY];
 
-	if (!failed)
+	if (failed)
+		log_msg(LL_ERR, "zone", z->name, "event=rollback-failed: %s", failed);
+	else
 		log_msg(LL_NOTICE, "zone", z->name, "event=rolled-back version=%llu by %s",
-			(unsigned long long)o->rollback, o->hold_who);
+			(unsigned long long)version, o->hold_who);
+	if (o->rollback != version) /* ordered elsewhere meanwhile, or released */
+		return;
 	o->rollback = 0;
 	z->order_failed = failed != NULL;
 	if (failed) {
-		log_msg(LL_ERR, "zone", z->name, "event=rollback-failed: %s", failed);
 		snprintf(why, sizeof(why), "%.100s failed: %.140s", o->hold_why, failed);
 		take_text(o->hold_why, sizeof(o->hold_why), why);
 	}

@@ -48,8 +48,8 @@ void orders_resign(struct zone *z);
 void orders_resign_round(struct zone *z, uint64_t below, uint64_t found);
 /* Holds the zone too. */
 void orders_rollback(struct zone *z, uint64_t version, const char *who, const char *to);
-/* It is over; failed: NULL, or why: the hold stays either way. */
-void orders_rolled_back(struct zone *z, const char *failed);
+/* The one to this version is over; failed: NULL, or why: the hold stays either way. */
+void orders_rolled_back(struct zone *z, uint64_t version, const char *failed);
 /* A version with this serial is out. */
 void orders_published(struct zone *z, uint32_t serial);
 /* Texts that are being written now, of all zones. */

@@ -324,11 +324,11 @@ static void undo_failed(struct version_job *j)
 
 	if (is_veto(j)) {
 		describe_veto(j, text, sizeof(text));
-		orders_rolled_back(z, text);
+		orders_rolled_back(z, j->undo, text);
 	} else if (j->too_large) {
-		orders_rolled_back(z, "the difference is too large for one version");
+		orders_rolled_back(z, j->undo, "the difference is too large for one version");
 	} else if (j->err == ZS_EHELD || j->misfit) {
-		orders_rolled_back(z, j->reason);
+		orders_rolled_back(z, j->undo, j->reason);
 	} else {
 		writing_failed(j, "a rollback", "a rollback cannot be written");
 		z->local_trouble = true;
@@ -447,7 +447,7 @@ static void published(struct version_job *j)
 	if (j->compare)
 		sweep_compared(z, j->reason);
 	if (j->undo)
-		orders_rolled_back(z, NULL);
+		orders_rolled_back(z, j->undo, NULL);
 	else if (j->kind == VERSION_CHANGE)
 		zone_input_taken(z, j->in);
 	else

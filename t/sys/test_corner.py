@@ -51,3 +51,22 @@ def test_rollback_over_a_change_that_kept_the_soa(rig):
     x.primary.set(text(5, A + B))
     x.check()
     assert list(x.seal.alarms(ZONE)) == ["held"]
+
+
+def test_a_second_rollback_while_the_first_waits(rig):
+    x = Line(rig, text(1))
+    x.published()
+    x.next(text(2, A))
+    x.next(text(3, A + B))
+    x.seal.stop()
+    away = Raw(rig, ZONE, text(1))  # a secondary that is not there yet: nothing is published before it was heard
+    x.seal.conf["zones"][0]["downstream"] = [x.seal.remote(away)]
+    x.seal.start()
+    x.seal.wait_zone(ZONE, lambda s: s["served"], "the stored version")
+    assert x.seal.ctl("zone", "rollback", ZONE, "u2").returncode == DONE
+    x.seal.wait_alarm(ZONE, "publication", "waiting for an answer")
+    assert x.seal.ctl("zone", "rollback", ZONE, "u1").returncode == DONE
+    away.start()
+    x.seal.wait_zone(ZONE, lambda s: s["upstream_serial"] == 1 and not s["busy"], "the second one")
+    x.primary.set(text(1))
+    x.check()
