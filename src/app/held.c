@@ -197,7 +197,7 @@ void held_veto(struct zone *z, uint32_t serial, const char *finding)
 
 	h.retry = clk_wall().s + veto_wait(h.vetoes);
 	snprintf(h.reason, sizeof(h.reason), "%s", finding);
-	z->released = false; /* once */
+	zone_release_used(z, serial);
 	held_set(z, &h);
 	held_alarm(z);
 }
@@ -252,7 +252,7 @@ void held_input(struct zone *z, const struct transfer *t, const char *reason)
 	struct held h = { .set = true, .serial = t->soa_fields.serial, .conf = held_conf(z->conf) };
 
 	count_held(z, &t->intake);
-	z->released = false; /* once */
+	zone_release_used(z, h.serial);
 	snprintf(h.reason, sizeof(h.reason), "%s", reason);
 	held_set(z, &h);
 	held_alarm(z);

@@ -557,6 +557,7 @@ struct transfer *transfer_new(struct zone *z)
 	if (!t)
 		return NULL;
 	t->zone = z;
+	t->forced = z->force_transfer;
 	t->scratch = wr_growing(RDATA_MAX + 512);
 	intake_init(&t->intake, z->wire, mode);
 	t->intake.keep_zonemd = z->conf->policy->unsigned_zone;

@@ -201,8 +201,11 @@ static void release(struct zone *z, json_t *serial, const char *who)
 		held_ordered(z);
 	else
 		z->held = false;
-	log_msg(LL_NOTICE, "zone", z->name, "event=released%s%.0u", serial ? " from a serial on" : "",
-		z->release_serial);
+	if (serial)
+		log_msg(LL_NOTICE, "zone", z->name, "event=released from-serial=%u by %s", z->release_serial,
+			who);
+	else
+		log_msg(LL_NOTICE, "zone", z->name, "event=released by %s", who);
 	if (z->state == ZONE_GUARD) {
 		z->publish_ordered = true;
 		build_publish_try(z);

@@ -181,7 +181,10 @@ static uint64_t dropped_records(const struct intake *in)
 
 void zone_input_taken(struct zone *z, const struct transfer *t)
 {
-	z->released = z->force_transfer = z->want_axfr = false;
+	zone_release_used(z, t->soa_fields.serial);
+	if (t->forced) /* another one may have been ordered meanwhile */
+		z->force_transfer = false;
+	z->want_axfr = false;
 	if (!t->ixfr)
 		sweep_taken(z);
 	if (z->held)
@@ -322,6 +325,12 @@ bool zone_release_holds(const struct zone *z, uint32_t serial)
 
 	return z->released && clk_wall().s - z->released_at.s <= RELEASE_VALID_S &&
 	       (o == SERIAL_EQ || o == SERIAL_GT);
+}
+
+void zone_release_used(struct zone *z, uint32_t serial)
+{
+	if (zone_release_holds(z, serial))
+		z->released = false;
 }
 
 struct dispose { struct zone *zone; void (*fn)(void *); void *arg; };

@@ -209,6 +209,8 @@ void zone_job_end(struct zone *z);   /* loop; may free the zone: touch nothing a
 bool zone_is_signed_policy(const struct zone *z);
 /* `zone release` passes this serial: once, within an hour */
 bool zone_release_holds(const struct zone *z, uint32_t serial);
+/* An input of this serial is taken or held: a release for it is used up, one for a newer serial waits. */
+void zone_release_used(struct zone *z, uint32_t serial);
 /* disk work on the way out: a worker calls fn(arg) */
 void zone_dispose(struct zone *z, void (*fn)(void *), void *arg);
 void zone_compare_policy(struct zone *z);

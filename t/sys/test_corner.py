@@ -19,10 +19,26 @@ from test_ixfr import A, B, Line, crowd, text
 DONE = 0
 
 
+class Slow:
+    """`how` of a Script: the difference comes when it is let go."""
+
+    def __init__(self):
+        self.asked, self.go = threading.Event(), threading.Event()
+
+    def __call__(self, primary, serial):
+        self.asked.set()
+        self.go.wait(60)
+        return primary.difference(serial)
+
+
 def versions(s):
     """Upstream's versions in history, newest first: (number, upstream serial)."""
     rows = seal.documents(s.ctl("-j", "zone", "history", ZONE).stdout)[0]["versions"]
     return [(v["version"], v["upstream_serial"]) for v in rows]
+
+
+def rest(x):
+    x.seal.wait_zone(ZONE, lambda s: not s["busy"], "rest")
 
 
 def retransfer(x):
@@ -69,4 +85,33 @@ def test_a_second_rollback_while_the_first_waits(rig):
     away.start()
     x.seal.wait_zone(ZONE, lambda s: s["upstream_serial"] == 1 and not s["busy"], "the second one")
     x.primary.set(text(1))
+    x.check()
+
+
+def test_release_is_for_its_serial(rig):
+    """What is older, taken or held meanwhile, does not use it up."""
+    x = Line(rig, text(1, crowd(400)))
+    x.published()
+    assert x.seal.ctl("zone", "release", ZONE, "4").returncode == DONE
+    x.next(text(2, crowd(399)))
+    x.primary.next(text(3, crowd(100)))
+    x.seal.wait_alarm(ZONE, "held", "serial 3 is held: shrink-guard")
+    x.next(text(4, crowd(90)))
+    x.check()
+    assert not x.seal.alarms(ZONE)
+    x.primary.next(text(5))  # once
+    x.seal.wait_alarm(ZONE, "held", "serial 5 is held: shrink-guard")
+
+
+def test_retransfer_follows_a_transfer_under_way(rig):
+    x = Line(rig)
+    x.published()
+    x.primary.how = slow = Slow()
+    x.primary.next(text(2, A))
+    assert slow.asked.wait(20)
+    r = x.seal.ctl("zone", "retransfer", ZONE)
+    assert r.returncode == DONE and "follows what is under way" in r.stdout
+    slow.go.set()
+    harness.wait_for(lambda: x.kinds() == [AXFR, IXFR, AXFR], "the whole zone")
+    rest(x)
     x.check()
