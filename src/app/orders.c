@@ -46,7 +46,23 @@ int orders_read(const struct store *s, struct orders *out)
 
 struct orders_job { struct zone *zone; struct orders orders; int err; };
 
+#define AGAIN_S 10
+#define UNSAVED "an order cannot be remembered over a restart"
+
 static void write_start(struct zone *z);
+
+static void write_again(void *arg)
+{
+	write_start(arg);
+}
+
+static void unsaved(struct zone *z, int err)
+{
+	z->orders_unsaved = true;
+	zone_alarm_set(z, ALARM_STORE, UNSAVED ": %s", zs_strerror(err));
+	if (!z->closing)
+		timer_set(z->e->timers, &z->orders_timer, MONO_S(AGAIN_S), write_again, z);
+}
 
 static void write_done(void *arg)
 {
@@ -55,9 +71,14 @@ static void write_done(void *arg)
 
 	z->orders_busy = false;
 	z->e->orders_writing--;
-	if (j->err)
-		zone_alarm_set(z, ALARM_STORE, "an order cannot be remembered over a restart: %s",
-			       zs_strerror(j->err));
+	if (j->err) {
+		unsaved(z, j->err);
+	} else if (z->orders_unsaved) {
+		z->orders_unsaved = false;
+		log_msg(LL_NOTICE, "zone", z->name, "event=orders-stored");
+		if (strncmp(z->alarm_text[ALARM_STORE], UNSAVED, strlen(UNSAVED)) == 0)
+			zone_alarm_clear(z, ALARM_STORE);
+	}
 	free(j);
 	if (z->orders_dirty)
 		write_start(z);
@@ -86,11 +107,15 @@ static void write_run(void *arg)
 /* One at a time, so that the last word is the one on disk. */
 static void write_start(struct zone *z)
 {
-	struct orders_job *j = calloc(1, sizeof(*j));
+	struct orders_job *j;
 
+	timer_stop(z->e->timers, &z->orders_timer);
+	if (z->orders_busy)
+		return;
 	z->orders_dirty = false;
+	j = calloc(1, sizeof(*j));
 	if (!j) {
-		zone_alarm_set(z, ALARM_STORE, "an order cannot be remembered over a restart: out of memory");
+		unsaved(z, ZS_ENOMEM);
 		return;
 	}
 	j->zone = z;
@@ -107,8 +132,13 @@ static void write_start(struct zone *z)
 static void keep(struct zone *z)
 {
 	z->orders_dirty = true;
-	if (z->store && !z->orders_busy)
+	if (z->store)
 		write_start(z);
+}
+
+void orders_close(struct zone *z)
+{
+	timer_stop(z->e->timers, &z->orders_timer);
 }
 
 unsigned orders_writing(const struct engine *e)

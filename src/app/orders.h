@@ -3,7 +3,8 @@
  * What an operator ordered and what outlives a restart: a checked text beside the generations ("orders"). A
  * serial for the next version, a hold on upstream's input, a rollback on its way, signatures to be made anew.
  * An order is in force from the moment it is given, and given back when it is carried out; who gave it is
- * answered when it is on disk (orders_writing()).
+ * answered when it is on disk (orders_writing()), or cannot be written (orders_unsaved in struct zone): then
+ * it is in force all the same, and written again until that succeeds.
  */
 #ifndef ZONESEAL_SRC_APP_ORDERS_H
 #define ZONESEAL_SRC_APP_ORDERS_H
@@ -52,7 +53,9 @@ void orders_rollback(struct zone *z, uint64_t version, const char *who, const ch
 void orders_rolled_back(struct zone *z, uint64_t version, const char *failed);
 /* A version with this serial is out. */
 void orders_published(struct zone *z, uint32_t serial);
-/* Texts that are being written now, of all zones. */
+/* The zone is being closed: a text that could not be written is not tried again. */
+void orders_close(struct zone *z);
+/* Texts that are being written now, of all zones. z->orders_unsaved: the last try failed. */
 unsigned orders_writing(const struct engine *e);
 
 #endif

@@ -432,6 +432,8 @@ static enum pump undo_home(struct ctl *c, struct stream *s)
 	}
 	if (!verb_settled(c, &s->timer))
 		return PUMP_WAIT;
+	if (verb_unsaved(c))
+		return PUMP_END;
 	snprintf(message, sizeof(message), "%s, on hold until `zone release`", to);
 	ctl_data(c, json_pack("{s:[{s:s, s:b, s:s, s:o}]}", "results", "zone", s->zone->name, "accepted", 1,
 			      "message", message, "to", point_json(&u->point)));

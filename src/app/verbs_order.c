@@ -31,6 +31,25 @@ bool verb_settled(struct ctl *c, struct timer *t)
 	return orders_writing(e) == 0 || timer_set(e->timers, t, MONO_MS(SETTLE_MS), resume, c) != 0;
 }
 
+bool verb_unsaved(struct ctl *c)
+{
+	struct engine *e = ctl_engine(c);
+	const struct zone *first = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < e->nzone; i++)
+		if (e->zone[i]->orders_unsaved && args_name_zone(ctl_args(c), e->zone[i])) {
+			first = first ? first : e->zone[i];
+			n++;
+		}
+	if (n)
+		ctl_fail(c, "not-stored", "the log says why; writing is tried again until it succeeds",
+			 "the order for zone %s%s is in force, but cannot be stored: it would not outlive a "
+			 "restart",
+			 first->name, n > 1 ? " and others" : "");
+	return n > 0;
+}
+
 static bool is_passed_on(const struct zone *z)
 {
 	return z->conf->policy->unsigned_zone && z->conf->upstream_dnssec == UPDNSSEC_PASS;

@@ -12,5 +12,7 @@ struct point { uint64_t version; uint32_t serial, upstream; int64_t time; };
 const char *order_refused(const struct zone *z);
 /* Is every order on disk? If not, the request is resumed to ask again. */
 bool verb_settled(struct ctl *c, struct timer *t);
+/* Settled, but not all on disk: the request has failed. */
+bool verb_unsaved(struct ctl *c);
 
 #endif

@@ -126,6 +126,8 @@ static enum pump walk_end(struct ctl *c, struct zwalk *w)
 
 	if (w->spec->settles && !verb_settled(c, &w->timer))
 		return PUMP_WAIT;
+	if (w->spec->settles && verb_unsaved(c))
+		return PUMP_END;
 	none = misses(w);
 	failed = w->bad || json_array_size(none) > 0;
 	if (json_array_size(none) > 0)

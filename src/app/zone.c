@@ -221,6 +221,7 @@ static void act_close(struct zone *z)
 	version_note_checked(z);
 	downstream_cancel(z);
 	sweep_close(z);
+	orders_close(z);
 	transfer_free(z->transfer);
 	z->transfer = NULL;
 	timer_stop(z->e->timers, &z->check_timer);

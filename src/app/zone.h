@@ -158,7 +158,8 @@ struct zone {
 	/* what an operator ordered (orders.h); RRsets signed anew, of how many, and what the last round
 	 * found */
 	struct orders orders;
-	bool orders_busy, orders_dirty;
+	bool orders_busy, orders_dirty, orders_unsaved;
+	struct timer orders_timer;
 	bool order_failed;                  /* the last rollback */
 	uint64_t resign_done, resign_of, resign_last;
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Orders of operators: a serial, a hold, signatures anew, history, differences, rollback, purge."""
 
+import glob
 import os
 import re
 
@@ -115,6 +116,27 @@ def test_hold_and_release(rig):
     c.verify()
     again(c)
     assert not c.seal.status(ZONE)["hold"]
+
+
+def test_an_order_that_cannot_be_stored(rig):
+    """It is in force and the answer says that it would not outlive a restart, until it is stored."""
+    c = line(rig)
+    path, = glob.glob(os.path.join(c.seal.state_dir, "zones", "*", "*", "CURRENT"))
+    path = os.path.join(os.path.dirname(path), "orders")
+    os.makedirs(os.path.join(path, "in-the-way"))
+    refused(c.seal.ctl("zone", "hold", ZONE), "would not outlive a restart")
+    c.primary.change(ZONE, content(2))
+    c.seal.ctl("zone", "refresh", "--wait", ZONE)
+    assert c.seal.status(ZONE)["upstream_serial"] == 1 and c.seal.status(ZONE)["hold"]
+    c.seal.wait_alarm(ZONE, "store", "cannot be remembered")
+    os.rmdir(os.path.join(path, "in-the-way"))
+    os.rmdir(path)
+    harness.wait_for(lambda: os.path.isfile(path), "the order on disk", 60)
+    c.seal.wait_zone(ZONE, lambda st: [a["alarm"] for a in st["alarms"]] == ["held"], "the end of the alarm")
+    again(c)
+    assert c.seal.status(ZONE)["hold"]
+    assert c.seal.ctl("zone", "release", "--wait", ZONE).returncode == DONE
+    c.published(2)
 
 
 def test_hold_stops_what_is_under_way(rig):
