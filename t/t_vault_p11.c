@@ -217,27 +217,78 @@ START_TEST(wrong_pin_is_tried_once)
 }
 END_TEST
 
-/* The latch stands before C_Login and through a death in it;
- * an error that is not about the PIN takes it away. */
+static void die_in_login(struct hsm *h, unsigned call)
+{
+	struct stat st;
+
+	faults(h, "C_Login hang\n");
+	rig_start(&h->r);
+	RIG_UNTIL(&h->r, calls(h, "C_Login", NULL) == call);
+	ck_assert_int_eq(stat(h->r.latch, &st), 0);
+	rig_kill(&h->r, SIGKILL);
+	strcpy(h->r.state, "");
+}
+
+/* The latch stands before C_Login and through a death in it, which says nothing about the PIN: it is taken
+ * over once. An error that is not about the PIN takes it away. */
 START_TEST(latch_around_login)
 {
 	struct hsm h;
 	struct stat st;
 
 	hsm_init(&h);
-	faults(&h, "C_Login hang\n");
+	die_in_login(&h, 1);
+	faults(&h, "");
 	rig_start(&h.r);
-	RIG_UNTIL(&h.r, calls(&h, "C_Login", NULL) == 1);
-	ck_assert_int_eq(stat(h.r.latch, &st), 0);
-	rig_kill(&h.r, SIGKILL);
-	rig_start(&h.r);
-	RIG_UNTIL(&h.r, strstr(h.r.state, "PIN latch set"));
-	ck_assert_uint_eq(calls(&h, "C_Login", NULL), 1);
+	RIG_UNTIL(&h.r, h.r.up);
+	ck_assert_uint_eq(calls(&h, "C_Login", NULL), 2);
+	ck_assert_int_ne(stat(h.r.latch, &st), 0);
+	rig_stop(&h.r);
+	die_in_login(&h, 3);
+	die_in_login(&h, 4);
+	faults(&h, "");
+	for (int i = 0; i < 2; i++) {
+		rig_start(&h.r);
+		RIG_UNTIL(&h.r, strstr(h.r.state, "PIN latch set"));
+		if (i == 0)
+			rig_kill(&h.r, SIGKILL);
+		strcpy(h.r.state, "");
+	}
+	ck_assert_uint_eq(calls(&h, "C_Login", NULL), 4);
 	faults(&h, "C_Login 1 return 0x30\n");
 	ck_assert_int_eq(vmanage_retry(h.r.manage), 0);
 	RIG_UNTIL(&h.r, h.r.up);
 	ck_assert_uint_eq(calls(&h, "C_Login", "0x30"), 1);
 	ck_assert_int_ne(stat(h.r.latch, &st), 0);
+	hsm_free(&h);
+}
+END_TEST
+
+/* A PIN that is refused at the second try has had its last one; another file starts anew, a damaged latch
+ * stands. */
+START_TEST(latch_taken_over_and_refused)
+{
+	struct hsm h;
+
+	hsm_init(&h);
+	die_in_login(&h, 1);
+	faults(&h, "C_Login return 0xa0\n");
+	rig_start(&h.r);
+	RIG_UNTIL(&h.r, strstr(h.r.state, "PIN incorrect"));
+	rig_kill(&h.r, SIGKILL);
+	faults(&h, "");
+	strcpy(h.r.state, "");
+	rig_start(&h.r);
+	RIG_UNTIL(&h.r, strstr(h.r.state, "PIN latch set"));
+	ck_assert_uint_eq(calls(&h, "C_Login", NULL), 2);
+	rig_stop(&h.r);
+	write_file(h.r.pin_file, PIN "\r\n", 0600);
+	die_in_login(&h, 3);
+	write_file(h.r.latch, "zoneseal-latch 2\n", 0600);
+	faults(&h, "");
+	rig_start(&h.r);
+	RIG_UNTIL(&h.r, strstr(h.r.state, "PIN latch set"));
+	ck_assert_uint_eq(calls(&h, "C_Login", NULL), 3);
 	hsm_free(&h);
 }
 END_TEST
@@ -516,7 +567,8 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		every_algorithm_signs, generate_and_delete_are_idempotent, wrong_pin_is_tried_once,
-		latch_around_login, no_login_at_final_try_and_bad_pin_files, already_logged_in_is_success,
+		latch_around_login, latch_taken_over_and_refused,
+		no_login_at_final_try_and_bad_pin_files, already_logged_in_is_success,
 		one_bad_call_heals, own_errors_restart_nothing, quirks_of_mechanisms_and_objects,
 		second_mechanism, corrupt_signatures_pass_with_their_session, challenge_catches_a_wrong_key,
 		hang_is_overdue_and_poison_is_named, crash_in_a_batch_is_completed,

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The latch file: checksummed text with the key store and the identity (inode, mtime, size) of the PIN file.
- * The order is everything: the latch is on the disk before the PIN leaves this process, so that neither a
- * crash nor a restart makes a second attempt with a wrong PIN. Called by manage.c.
+ * The latch file: checksummed text with the key store, the identity (inode, mtime, size) of the PIN file, how
+ * often that PIN was handed over without an answer, and whether it was refused. The order is everything: the
+ * latch is on the disk before the PIN leaves this process, so that neither a crash nor a restart makes a
+ * second attempt with a wrong PIN. Called by manage.c.
+ *
+ * A process that died between the latch and the answer says nothing about the PIN: such a latch is taken over
+ * once. Twice in a row may be the login itself that kills, and three wrong PINs lock most tokens.
  */
 #include "latch.h"
 
@@ -19,26 +23,48 @@
 #define PIN_MAX 256
 #define LATCH_MAX 4096
 
-static void latch_text(const char *keystore, const struct stat *st, char *dst, size_t cap)
+#define TRIES_MAX 2
+
+/* The lines that name a PIN, without its fate; the length. */
+static size_t latch_text(const char *keystore, const struct stat *st, char *dst, size_t cap)
 {
-	snprintf(dst, cap, "zoneseal-latch 1\nkeystore %s\ninode %llu\nmtime %lld.%09ld\nsize %lld\n",
-		 keystore, (unsigned long long)st->st_ino, (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
-		 (long long)st->st_size);
+	int n = snprintf(dst, cap,
+			 "zoneseal-latch 2\nkeystore %s\ninode %llu\nmtime %lld.%09ld\nsize %lld\n", keystore,
+			 (unsigned long long)st->st_ino, (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
+			 (long long)st->st_size);
+
+	return (size_t)n < cap ? (size_t)n : cap - 1;
 }
 
-/* 0 when no latch stands for this text; ZS_EPIN when one does or nobody can tell. */
-static int latch_open(const char *path, const char *want)
+static int latch_write(const char *path, const char *head, size_t len, unsigned tries, bool refused)
 {
-	char *text = NULL;
+	char text[LATCH_MAX];
+	int n = snprintf(text, sizeof(text), "%.*stries %u\nrefused %s\n", (int)len, head, tries,
+			 refused ? "yes" : "no");
+
+	return fs_replace_checked(path, text, (size_t)n, 0600);
+}
+
+/* How often this PIN was handed over already without an answer; ZS_EPIN when its latch stands, or nobody can
+ * tell. */
+static int latch_open(const char *path, const char *head, size_t head_len, unsigned *tries)
+{
+	char *text = NULL, end = 0;
 	size_t len = 0;
 	int rc = fs_read_checked(path, LATCH_MAX, &text, &len);
 
+	*tries = 0;
 	if (rc == ZS_ENOENT)
 		return 0;
 	/* a latch that cannot be read stands: only `hsm retry` takes it away */
 	if (rc)
 		return ZS_EPIN;
-	rc = strcmp(text, want) == 0 || strncmp(text, "zoneseal-latch 1\n", 17) != 0 ? ZS_EPIN : 0;
+	if (strncmp(text, "zoneseal-latch 2\n", 17) != 0)
+		rc = ZS_EPIN;
+	else if (strncmp(text, head, head_len) == 0 &&
+		 (sscanf(text + head_len, "tries %1u\nrefused no%c", tries, &end) != 2 || end != '\n' ||
+		  *tries >= TRIES_MAX))
+		rc = ZS_EPIN;
 	free(text);
 	return rc;
 }
@@ -74,10 +100,12 @@ static int read_pin(const char *pin_file, struct stat *st, char **pin, size_t *l
 	return rc;
 }
 
-int latch_arm(const char *latch_path, const char *keystore, const char *pin_file, char **pin, size_t *pin_len)
+int latch_arm(const char *latch_path, const char *keystore, const char *pin_file, char **pin, size_t *pin_len,
+	      unsigned *taken_over)
 {
-	char text[512], *p = NULL;
-	size_t len = 0;
+	char head[512], *p = NULL;
+	size_t len = 0, n;
+	unsigned tries = 0;
 	struct stat st;
 	int rc;
 
@@ -86,17 +114,32 @@ int latch_arm(const char *latch_path, const char *keystore, const char *pin_file
 	rc = read_pin(pin_file, &st, &p, &len);
 	if (rc)
 		return rc;
-	latch_text(keystore, &st, text, sizeof(text));
-	rc = latch_open(latch_path, text);
+	n = latch_text(keystore, &st, head, sizeof(head));
+	rc = latch_open(latch_path, head, n, &tries);
 	if (!rc)
-		rc = fs_replace_checked(latch_path, text, strlen(text), 0600);
+		rc = latch_write(latch_path, head, n, tries + 1, false);
 	if (rc) {
 		fs_free_secret(p, len);
 		return rc;
 	}
 	*pin = p;
 	*pin_len = len;
+	*taken_over = tries;
 	return 0;
+}
+
+int latch_refuse(const char *latch_path)
+{
+	char *text = NULL, *fate;
+	size_t len = 0;
+	int rc = fs_read_checked(latch_path, LATCH_MAX, &text, &len);
+
+	if (!rc)
+		rc = (fate = strstr(text, "\ntries "))
+			     ? latch_write(latch_path, text, (size_t)(fate + 1 - text), TRIES_MAX, true)
+			     : ZS_EFORMAT;
+	free(text);
+	return rc;
 }
 
 int latch_clear(const char *latch_path)

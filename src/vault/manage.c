@@ -35,6 +35,7 @@ struct vmanage {
 	struct proto_setup setup;
 	char *pin_file, *latch_path;
 	bool login_open;   /* the PIN was handed over, its fate is not known */
+	bool owes_refusal; /* it was refused, and the latch does not say so yet */
 	/* the last heartbeat: what runs, since when; `fresh` until overdue() has seen it */
 	uint8_t call;
 	uint32_t age_ms;
@@ -133,21 +134,42 @@ static int send_pin(struct vmanage *m, const char *pin, size_t len)
 	return rc;
 }
 
+/* The latch says that the PIN was refused, or no other is handed over before it does. */
+static int tell_latch(struct vmanage *m)
+{
+	int rc = latch_refuse(m->latch_path);
+
+	if (rc)
+		log_msg(LL_ERR, "vault", NULL, "key store %s: the PIN latch cannot be written: %s",
+			m->setup.keystore, zs_strerror(rc));
+	m->owes_refusal = rc != 0;
+	return rc ? ZS_EPIN : 0;
+}
+
 static int on_need_pin(struct vmanage *m)
 {
 	char *pin = NULL;
 	size_t len = 0;
+	unsigned before = 0;
 	uint8_t code;
-	int rc = m->latch_path ? latch_arm(m->latch_path, m->setup.keystore, m->pin_file, &pin, &len)
-			       : ZS_EINVAL;
+	int rc = m->latch_path ? 0 : ZS_EINVAL;
 
+	if (m->owes_refusal)
+		rc = tell_latch(m);
+	if (!rc)
+		rc = latch_arm(m->latch_path, m->setup.keystore, m->pin_file, &pin, &len, &before);
+	if (!rc && before)
+		log_msg(LL_WARN, "vault", NULL,
+			"key store %s: the last login ended without an answer; it is tried once more",
+			m->setup.keystore);
 	if (!rc) {
 		rc = send_pin(m, pin, len);
 		fs_free_secret(pin, len);
 		m->login_open = rc == 0;
 		if (!rc)
 			return 0;
-		latch_clear(m->latch_path); /* it never left */
+		if (!before)
+			latch_clear(m->latch_path); /* it never left */
 	}
 	if (rc != ZS_EPIN && rc != ZS_ENOENT)
 		log_limited(LL_ERR, "vault", NULL, "pin", 3, "key store %s: PIN file or latch: %s",
@@ -166,6 +188,7 @@ static int on_login(struct vmanage *m, struct rd *r)
 		return ZS_EFORMAT;
 	m->login_open = false;
 	if (code == LOGIN_REFUSED) {
+		tell_latch(m);
 		log_msg(LL_ERR, "vault", NULL,
 			"key store %s: login refused (%s); not tried again until the PIN file changes or "
 			"`hsm retry`",
@@ -400,6 +423,7 @@ int vmanage_retry(struct vmanage *m)
 	struct wr w = wr_fixed(NULL, 0);
 	int rc = m->latch_path && !m->login_open ? latch_clear(m->latch_path) : 0;
 
+	m->owes_refusal &= rc != 0;
 	return rc ? rc : send_frame(m, PT_RETRY, &w);
 }
 

@@ -227,6 +227,21 @@ def test_wrong_pin_is_tried_exactly_once(rig):
     assert [x for x in t.hsm.calls("C_Login")[before:] if x] == refused
 
 
+def test_a_death_in_the_login_needs_no_order(rig):
+    """It says nothing about the PIN: an OOM kill or a power cut must not stop signing until somebody comes."""
+    t = Two(rig).start()
+    before = len(t.hsm.calls("C_Login"))
+    t.hsm.faults("C_Login hang")
+    faults.kill_vaults(t.seal, "hsm")
+    wait_for(lambda: len(t.hsm.calls("C_Login")) > before, "a login under way")
+    t.hsm.faults()
+    faults.kill_vaults(t.seal, "hsm")
+    with t.pulse():
+        t.change()
+        t.signed()
+    assert len(t.hsm.calls("C_Login")) == before + 2 and "it is tried once more" in t.seal.log()
+
+
 def test_token_absent_at_the_start(rig):
     """What is stored is served; keys that are not visible are not made anew; nobody has to order anything."""
     t = Two(rig).start()
