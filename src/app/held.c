@@ -18,11 +18,21 @@
 uint32_t held_conf(const struct conf_zone *c)
 {
 	char text[320], policy[160];
+	uint32_t crc;
 
 	policy_print(c->policy, policy, sizeof(policy));
-	snprintf(text, sizeof(text), "%d %llu %llu %u %s", (int)c->upstream_dnssec,
-		 (unsigned long long)c->max_records, (unsigned long long)c->max_bytes, c->max_rrset, policy);
-	return crc32c(0, text, strlen(text));
+	snprintf(text, sizeof(text), "%d %llu %llu %u %u %u %s", (int)c->upstream_dnssec,
+		 (unsigned long long)c->max_records, (unsigned long long)c->max_bytes, c->max_rrset,
+		 c->shrink_pct, c->churn_pct, policy);
+	crc = crc32c(0, text, strlen(text));
+	for (size_t i = 0; i < c->nupstream; i++)
+		for (size_t k = 0; k < c->upstream[i]->naddr; k++) {
+			struct net_addr a = net_from_conf(&c->upstream[i]->addr[k]);
+
+			net_addr_text(&a, text);
+			crc = crc32c(crc, text, strlen(text));
+		}
+	return crc;
 }
 
 static char *held_path(const struct store *s)

@@ -19,7 +19,7 @@ struct held {
 	char reason[512];
 };
 
-/* What of the config decides about inputs, as a number. */
+/* What of the config decides about inputs, and where they come from, as a number. */
 uint32_t held_conf(const struct conf_zone *c);
 /* Worker: reads the text; set is false without one or when it is damaged. */
 void held_read(const struct store *s, struct held *out);

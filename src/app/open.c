@@ -201,7 +201,10 @@ static void open_done(void *arg)
 	struct open_job *j = arg;
 	struct zone *z = j->zone;
 
-	if (j->err) {
+	if (j->err == ZS_EEXIST && z->e->zombies) { /* perhaps its own: it left the config just now */
+		if (!z->gone && z->state == ZONE_OPENING)
+			timer_set(z->e->timers, &z->retry_timer, MONO_MS(100), retry_open, z);
+	} else if (j->err) {
 		zone_alarm_set(z, ALARM_STORE, "cannot be opened: %s", zs_strerror(j->err));
 		pub_unref(j->pub);
 		store_close(j->store);

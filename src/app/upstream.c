@@ -604,6 +604,41 @@ void upstream_transfer(struct zone *z)
 	zone_job_begin(z);
 }
 
+static bool same_tsig(const struct conf_tsig *a, const struct conf_tsig *b)
+{
+	if (!a || !b)
+		return a == b;
+	return strcmp(a->name, b->name) == 0 && strcmp(a->algorithm, b->algorithm) == 0 &&
+	       a->secret_len == b->secret_len && memcmp(a->secret, b->secret, a->secret_len) == 0;
+}
+
+static bool same_source(const struct conf_remote *a, const struct conf_remote *b)
+{
+	for (int i = 0; i < 2; i++) {
+		char x[NET_ADDR_TEXT], y[NET_ADDR_TEXT];
+		struct net_addr s = net_from_conf(&a->source[i]), t = net_from_conf(&b->source[i]);
+
+		if (s.sa.sa_family != t.sa.sa_family)
+			return false;
+		if (s.sa.sa_family != AF_UNSPEC &&
+		    strcmp(net_addr_text(&s, x), net_addr_text(&t, y)) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Names of remotes do not count. */
+bool upstream_is_same(const struct conf_zone *a, const struct conf_zone *b)
+{
+	if (a->nupstream != b->nupstream || held_conf(a) != held_conf(b))
+		return false;
+	for (size_t i = 0; i < a->nupstream; i++)
+		if (!same_tsig(a->upstream[i]->tsig, b->upstream[i]->tsig) ||
+		    !same_source(a->upstream[i], b->upstream[i]))
+			return false;
+	return true;
+}
+
 /* A running transfer is orphaned: its end frees it. */
 void upstream_cancel(struct zone *z)
 {

@@ -437,22 +437,27 @@ void zone_start(struct zone *z)
 	zone_open_start(z);
 }
 
-/* A policy that signs differently than what is stored is zone-sized work:
- * upstream is transferred anew for it. */
+/* A policy that signs differently than what is stored is zone-sized work: upstream is transferred anew for
+ * it. A transfer goes on, and what is held stays held, where nothing of that changed. */
 void zone_reconf(struct zone *z, struct setup *s, const struct conf_zone *c)
 {
-	upstream_cancel(z);
+	bool goes_on = z->state == ZONE_TRANSFER && upstream_is_same(z->conf, c);
+	bool look_again = z->held && held_conf(z->conf) != held_conf(c), tried = z->round_done;
+
+	if (!goes_on)
+		upstream_cancel(z);
 	downstream_cancel(z);
 	zone_take_conf(z, s, c);
 	if (z->state == ZONE_OPENING)
 		return;
 	downstream_conf(z);
-	if (z->held) { /* a changed config is a reason to look at a held input again */
+	if (look_again) {
 		held_set(z, &(struct held){ .set = false });
 		held_alarm(z);
 	}
-	if (z->state == ZONE_CHECKING || z->state == ZONE_QUEUED || z->state == ZONE_TRANSFER)
+	if (z->state == ZONE_CHECKING || z->state == ZONE_QUEUED || (z->state == ZONE_TRANSFER && !goes_on))
 		zone_event(z, EV_FAILED);
+	z->round_done = tried; /* nobody was asked to the end */
 	z->check_fails = 0;
 	zone_compare_policy(z);
 	version_schedule(z);

@@ -239,6 +239,8 @@ void upstream_notified(struct zone *z, bool has_serial, uint32_t serial);
 void upstream_queue(struct zone *z);                      /* asks for a transfer slot */
 void upstream_transfer(struct zone *z);                   /* has the slot */
 void upstream_cancel(struct zone *z);
+/* Nothing changed between two configs that a transfer under way depends on. */
+bool upstream_is_same(const struct conf_zone *a, const struct conf_zone *b);
 struct transfer *transfer_new(struct zone *z);            /* empty, with the intake of the zone's config */
 void upstream_expire_check(void *zone);                   /* timer: past SOA expire? */
 void upstream_refreshed(struct zone *z);                  /* a primary agrees with the stored serial */

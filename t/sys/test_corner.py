@@ -46,6 +46,12 @@ def retransfer(x):
     assert r.returncode == DONE, r.stdout + r.stderr
 
 
+def reload(x):
+    said = x.seal.log().count("reload done")
+    x.seal.reload()
+    harness.wait_for(lambda: x.seal.log().count("reload done") > said, "the reload", alive=[x.seal.process])
+
+
 # --- orders -----------------------------------------------------------------------------------------------------
 
 
@@ -115,3 +121,98 @@ def test_retransfer_follows_a_transfer_under_way(rig):
     harness.wait_for(lambda: x.kinds() == [AXFR, IXFR, AXFR], "the whole zone")
     rest(x)
     x.check()
+
+
+# --- reload and restart in the middle ---------------------------------------------------------------------------
+
+
+def test_what_is_held_is_not_fetched_again_for_a_reload(rig):
+    x = Line(rig, text(1, crowd(400)))
+    x.published()
+    x.primary.next(text(2))
+    x.seal.wait_alarm(ZONE, "held", "shrink-guard")
+    rest(x)
+    asked = len(x.primary.asked)
+    x.seal.conf["server"]["transfers-in"] = "31"
+    reload(x)
+    x.seal.ctl("zone", "refresh", "--wait", ZONE)
+    rest(x)
+    assert len(x.primary.asked) == asked and "held" in x.seal.alarms(ZONE)
+
+
+@pytest.mark.parametrize("how", ["reload", "restart"])
+def test_another_guard_looks_again_at_what_is_held(rig, how):
+    x = Line(rig, text(1, crowd(400)))
+    x.published()
+    x.primary.next(text(2))
+    x.seal.wait_alarm(ZONE, "held", "shrink-guard")
+    x.seal.conf["zones"][0]["guard"] = {"shrink": "0%"}
+    if how == "reload":
+        reload(x)
+    else:
+        x.seal.stop()
+        x.seal.start()
+    x.published()
+    x.check()
+    assert not x.seal.alarms(ZONE)
+
+
+def test_a_transfer_outlives_a_reload_that_is_not_for_it(rig):
+    x = Line(rig)
+    x.published()
+    x.primary.how = slow = Slow()
+    x.primary.next(text(2, A))
+    assert slow.asked.wait(20)
+    x.seal.conf["server"]["transfers-in"] = "31"
+    reload(x)
+    slow.go.set()
+    x.published()
+    x.check()
+    assert x.kinds() == [AXFR, IXFR] and not x.seal.alarms(ZONE)
+
+
+def test_the_primary_gets_another_name_while_it_sends(rig):
+    x = Line(rig)
+    x.published()
+    x.primary.how = slow = Slow()
+    x.primary.next(text(2, A))
+    assert slow.asked.wait(20)
+    x.seal.conf["remotes"][0]["name"] = "renamed"
+    x.seal.conf["zones"][0]["upstream"] = ["renamed"]
+    reload(x)
+    slow.go.set()
+    x.published()
+    x.check()
+    assert not x.seal.alarms(ZONE)
+
+
+def test_a_zone_leaves_and_comes_back_during_a_transfer(rig):
+    x = Line(rig)
+    first = x.published()
+    x.primary.how = slow = Slow()
+    x.primary.next(text(2, A))
+    assert slow.asked.wait(20)
+    kept = x.seal.conf["zones"]
+    for _ in range(3):
+        x.seal.conf["zones"] = []
+        reload(x)
+        x.seal.conf["zones"] = kept
+        reload(x)
+    slow.go.set()
+    assert x.published() > first
+    x.check()
+    assert not x.seal.alarms(ZONE)
+
+
+def test_another_policy_while_a_change_is_under_way(rig):
+    x = Line(rig)
+    x.published()
+    x.primary.how = slow = Slow()
+    x.primary.next(text(2, A))
+    assert slow.asked.wait(20)
+    x.seal.conf["policies"][0]["denial"] = "nsec"
+    x.seal.reload()
+    slow.go.set()
+    x.seal.wait_zone(ZONE, lambda s: s["version"]["denial"] == "nsec" and not s["busy"], "NSEC")
+    path = x.check()
+    assert " NSEC " in open(path).read().replace("\t", " ")
