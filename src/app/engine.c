@@ -17,6 +17,7 @@
 #include "control.h"
 #include "engine.h"
 #include "faultmark.h"
+#include "gate/gate.h"
 #include "http.h"
 #include "ipc.h"
 #include "setup.h"
@@ -465,6 +466,19 @@ static void keystore_back(struct zone *z)
 		upstream_schedule(z, 0);
 }
 
+/* Two ways to verify differ: memory, processor or library are not to be trusted. */
+static void tables_look(struct engine *e)
+{
+	unsigned n = gate_tables_doubts(e->tables);
+
+	if (n != e->doubts_told)
+		log_msg(LL_ERR, "gate", NULL,
+			"event=alarm EVP disagreed with a key's table %u times: the table is off, what "
+			"depended on it was not published",
+			n - e->doubts_told);
+	e->doubts_told = n;
+}
+
 static void keystores_look(void *arg)
 {
 	struct engine *e = arg;
@@ -486,6 +500,7 @@ static void keystores_look(void *arg)
 				keystore_away(e->zone[k], ks, &st);
 		}
 	}
+	tables_look(e);
 	calls_expire(e, false);
 	timer_set(e->timers, &e->keystore_timer, MONO_S(KEYSTORE_LOOK_S), keystores_look, e);
 }
@@ -521,9 +536,10 @@ static int engine_open(struct engine *e)
 		log_msg(LL_ERR, "store", NULL,
 			"event=alarm key register: %s: no keys are made until it can be opened",
 			zs_strerror(err));
+	e->tables = gate_tables_new();
 	e->workers = pool_new(workers, "work");
 	e->render = pool_new(workers > 1 ? workers : 2, "render");
-	if (!e->workers || !e->render)
+	if (!e->tables || !e->workers || !e->render)
 		return ZS_ENOMEM;
 	e->server = server_new(e->ev, e->render, &server_ops, e, &lim);
 	if (!e->server)
@@ -722,6 +738,7 @@ static void engine_free(struct engine *e)
 	}
 	free(e->ks);
 	pool_free(e->workers);
+	gate_tables_free(e->tables);
 	keyreg_close(e->reg);
 	store_dir_close(e->dir);
 	setup_unref(e->setup);

@@ -74,6 +74,8 @@ struct engine {
 	struct frame_conn *parent;
 	struct mailbox *home;
 	struct pool *workers, *render;
+	struct gate_tables *tables;     /* of keys that verify often, of all zones */
+	unsigned doubts_told;
 	struct timers *timers;
 	struct setup *setup;
 	struct store_dir *dir;

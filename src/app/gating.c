@@ -39,6 +39,7 @@ void gating_init(struct gating *g, const struct zone *z, const struct keyset *ks
 	g->p.dnskey_ttl = pol->dnskey_ttl;
 	g->p.one_in = pol->verify_one_in ? pol->verify_one_in : 1;
 	g->p.sample_seed = (uint64_t)now.s;
+	g->p.tables = z->e->tables;
 	g->p.key = g->key;
 	for (unsigned i = 0; i < ks->n; i++) {
 		const struct zone_key *k = &ks->key[i];

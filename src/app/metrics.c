@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "gate/gate.h"
 #include "metrics.h"
 #include "mtext.h"
 #include "report.h"
@@ -211,6 +212,9 @@ void metrics_render(struct engine *e, struct mtext *m)
 	mtext_family(m, "zoneseal_clock_plausible", M_GAUGE,
 		     "0 while the wall clock is not believed and nothing is signed.");
 	mtext_u64(m, NO_LABELS, engine_clock_fault(e, 0) == NULL);
+	mtext_family(m, "zoneseal_gate_table_doubts_total", M_COUNTER,
+		     "Signatures about which a key's table and EVP disagreed: its table is off since.");
+	mtext_u64(m, NO_LABELS, gate_tables_doubts(e->tables));
 	zone_counts(e, m);
 	transfers(e, m);
 	keystores(e, m);

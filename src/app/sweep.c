@@ -572,6 +572,7 @@ static void piece_start(struct zone *z)
 		p->pub = pub_ref(z->net.pub);
 		gating_stored(&p->gating, z, &p->keys, z->conf->policy, clk_wall());
 		p->gating.p.one_in = 1;
+		p->gating.p.tables = NULL; /* a second look shall be by other means */
 		p->gating.p.min_left = 0; /* that none comes too close to its end is what refreshes are for */
 		p->gating.p.open_base = open_base;
 		p->gating.p.base_ctx = p;

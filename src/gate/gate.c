@@ -221,6 +221,7 @@ int gjob_done(struct gjob *j)
 	atomic_fetch_add(&g->marks, j->marks);
 	for (size_t i = 0; j->kctx && i < g->nkeys; i++)
 		EVP_PKEY_CTX_free(j->kctx[i]);
+	gfast_free(j->fast);
 	EVP_MD_CTX_free(j->digest);
 	EVP_MD_CTX_free(j->hash);
 	for (size_t i = 0; j->edctx && i < g->nkeys; i++)

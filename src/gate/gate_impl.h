@@ -89,6 +89,7 @@ struct gkey {
 	EVP_PKEY *pkey;  /* NULL: not usable */
 	unsigned md;     /* index into gate.md[] */
 	size_t sig_len;  /* 0: any */
+	struct gtable *table; /* NULL: none for this key */
 	atomic_uint used; /* how many were verified, up to GFIRST */
 };
 enum { MD_SHA1, MD_SHA256, MD_SHA384, MD_SHA512, MD_COUNT };
@@ -149,6 +150,7 @@ struct gjob {
 	/* per key, at first use; EdDSA: in edctx, since OpenSSL verifies no bare digest there */
 	EVP_PKEY_CTX **kctx;
 	EVP_MD_CTX **edctx;
+	struct gfast *fast; /* at first use */
 	uint8_t *seen;     /* per key: it has signed this RRset */
 	struct wr body;
 	struct gowner own[2];
@@ -186,6 +188,18 @@ void gkey_clear(struct gkey *k);
 /* 1 verifies, 0 does not, negative: library failure. */
 int gsig_verify(struct gjob *j, size_t key, const uint8_t *msg, size_t len, const uint8_t *sig,
 		size_t siglen);
+
+/* Tables (gate_table.c). */
+struct gtable *gtable_ref(struct gate_tables *t, const uint8_t *point); /* NULL: there is no room */
+void gtable_unref(struct gtable *k);
+/* Counts a verification; true when there is a table, which this call may have made. NULL is legal. */
+bool gtable_ready(struct gtable *k);
+void gtable_doubt(struct gtable *k); /* EVP says otherwise: never again */
+/* Certainly good? False says nothing. *mine: of this thread, kept for the next time, NULL at first. */
+bool gtable_good(struct gtable *k, struct gfast **mine, const uint8_t digest[static 32],
+		 const uint8_t sig[static 64]);
+void gfast_free(struct gfast *f);
+
 int gsig_hash(struct gjob *j, const uint8_t *wire, size_t len, uint8_t out[static GHASH_LEN]); /* NSEC3 */
 
 /* One RRset (gate_rrset.c). */
