@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The ordered map in memory behind the kv vtable: a treap, whose priorities come from a generator of its own,
- * so that no order of keys unbalances it. Called by views (overlay) and by the tests of everything over kv.
+ * so that no order of keys unbalances it. Beside it, once it is worth it, a hash table of the same nodes for
+ * single keys, which are most of what is asked; without memory for it the treap answers these too. Called by
+ * views (overlay) and by the tests of everything over kv.
  *
  * Invariants: in-order keys rise; no node has a higher priority than its parent. A node holds one key and one
  * value for good: kv_put on a present key puts a new node in the place of the old one. Nodes are counted: the
@@ -15,14 +17,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/crc.h"
 #include "base/err.h"
 #include "base/rand.h"
+
+#define HASH_FROM 64 /* nodes from which on there is a hash table */
 
 enum { LEFT, RIGHT };
 
 struct node {
 	struct node *up;
 	struct node *kid[2];
+	struct node *chain; /* next in its bucket */
+	uint32_t hash;
 	atomic_uint refs;
 	uint32_t prio;
 	uint32_t klen;
@@ -33,6 +40,8 @@ struct node {
 
 struct kvmem {
 	struct node *root;
+	struct node **bucket; /* NULL: few nodes, or no memory */
+	size_t buckets;       /* a power of two */
 	size_t count;
 	size_t octets;
 	size_t limit;
@@ -170,6 +179,72 @@ static struct node *tree_step(struct node *n, int side)
 	return n->up;
 }
 
+/* --- the hash table --- */
+
+static void hash_add(struct kvmem *m, struct node *n)
+{
+	struct node **at;
+
+	if (!m->bucket)
+		return;
+	n->hash = crc32c(0, n->octets, n->klen);
+	at = &m->bucket[n->hash & (m->buckets - 1)];
+	n->chain = *at;
+	*at = n;
+}
+
+static void hash_remove(struct kvmem *m, const struct node *n)
+{
+	struct node **at;
+
+	if (!m->bucket)
+		return;
+	for (at = &m->bucket[n->hash & (m->buckets - 1)]; *at != n; at = &(*at)->chain)
+		;
+	*at = n->chain;
+}
+
+static struct node *leftmost(struct node *n)
+{
+	while (n && n->kid[LEFT])
+		n = n->kid[LEFT];
+	return n;
+}
+
+/* Room for twice the nodes; all of them go in anew. */
+static void hash_grow(struct kvmem *m)
+{
+	size_t want = m->buckets ? 2 * m->buckets : HASH_FROM;
+	struct node **bucket;
+
+	if (m->count < want)
+		return;
+	bucket = calloc(2 * want, sizeof *bucket);
+	if (!bucket) /* longer chains */
+		return;
+	free(m->bucket);
+	m->bucket = bucket;
+	m->buckets = 2 * want;
+	for (struct node *n = leftmost(m->root); n; n = tree_step(n, RIGHT))
+		hash_add(m, n);
+}
+
+static struct node *find(const struct kvmem *m, const void *key, size_t klen)
+{
+	struct node *n;
+	uint32_t hash;
+
+	if (!m->bucket)
+		return tree_find(m, key, klen);
+	hash = crc32c(0, key, klen);
+	for (n = m->bucket[hash & (m->buckets - 1)]; n; n = n->chain)
+		if (n->hash == hash && key_cmp(key, klen, n) == 0)
+			break;
+	return n;
+}
+
+/* --- changes --- */
+
 static void tree_insert(struct kvmem *m, struct node *n)
 {
 	struct node **link = &m->root;
@@ -231,7 +306,7 @@ static int move_to(struct handle *h, struct node *n, struct kv_item *out)
 static int mem_get(struct kv *kv, const void *key, size_t klen, struct kv_item *out)
 {
 	struct handle *h = (struct handle *)kv;
-	struct node *n = tree_find(h->m, key, klen);
+	struct node *n = find(h->m, key, klen);
 
 	node_hold(&h->got, n);
 	return answer(n, out);
@@ -275,7 +350,7 @@ static int mem_put(struct kv *kv, const void *key, size_t klen, const void *val,
 {
 	struct handle *h = (struct handle *)kv;
 	struct kvmem *m = h->m;
-	struct node *old = tree_find(m, key, klen);
+	struct node *old = find(m, key, klen);
 	size_t rest = m->octets - (old ? (size_t)old->klen + old->vlen : 0);
 	struct node *n;
 
@@ -288,10 +363,14 @@ static int mem_put(struct kv *kv, const void *key, size_t klen, const void *val,
 		return ZS_ENOMEM;
 	if (old) {
 		tree_replace(m, old, n);
+		hash_remove(m, old);
+		hash_add(m, n);
 		node_retire(old);
 	} else {
 		tree_insert(m, n);
+		hash_add(m, n);
 		m->count++;
+		hash_grow(m);
 	}
 	m->octets = rest + klen + vlen;
 	node_hold(&h->got, NULL); /* last: key and val may be borrowed from it */
@@ -302,11 +381,12 @@ static int mem_del(struct kv *kv, const void *key, size_t klen)
 {
 	struct handle *h = (struct handle *)kv;
 	struct kvmem *m = h->m;
-	struct node *n = tree_find(m, key, klen);
+	struct node *n = find(m, key, klen);
 
 	if (!n)
 		return ZS_ENOENT;
 	tree_remove(m, n);
+	hash_remove(m, n);
 	m->octets -= (size_t)n->klen + n->vlen;
 	m->count--;
 	node_retire(n);
@@ -365,6 +445,7 @@ void kvmem_free(struct kvmem *m)
 		node_retire(n);
 		n = up;
 	}
+	free(m->bucket);
 	free(m);
 }
 
