@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/crc.h"
 #include "base/err.h"
 #include "base/kv.h"
 #include "base/rand.h"
@@ -229,6 +230,38 @@ START_TEST(test_borrowed_items)
 }
 END_TEST
 
+/* Names that somebody chose so that their sums meet: found, not found and removed like all others. */
+START_TEST(test_keys_with_one_hash)
+{
+	struct kvmem *mem = kvmem_new(0);
+	struct kv *kv = kvmem_open(mem);
+	struct kv_item it;
+	uint32_t key[200], x = 0;
+	size_t n = 0;
+
+	for (; n < 200; x++)
+		if ((crc32c(0, &x, sizeof(x)) & 0xfff) == 0)
+			key[n++] = x;
+	for (size_t i = 0; i < 150; i++)
+		ck_assert_int_eq(kv_put(kv, &key[i], 4, &i, sizeof(i)), 0);
+	for (size_t i = 0; i < 150; i += 3)
+		ck_assert_int_eq(kv_del(kv, &key[i], 4), 0);
+	for (size_t i = 1; i < 150; i += 3)
+		ck_assert_int_eq(kv_put(kv, &key[i], 4, "new", 3), 0);
+	for (size_t i = 0; i < 200; i++) {
+		int ret = kv_get(kv, &key[i], 4, &it);
+
+		ck_assert_int_eq(ret, i >= 150 || i % 3 == 0 ? ZS_ENOENT : 0);
+		if (ret == 0 && i % 3 == 1)
+			ck_assert_mem_eq(it.val, "new", 3);
+		else if (ret == 0)
+			ck_assert_mem_eq(it.val, &i, sizeof(i));
+	}
+	kv_close(kv);
+	kvmem_free(mem);
+}
+END_TEST
+
 START_TEST(test_limit)
 {
 	struct kvmem *mem = kvmem_new(10);
@@ -256,6 +289,7 @@ int main(void)
 		test_random,
 		test_many_in_order,
 		test_borrowed_items,
+		test_keys_with_one_hash,
 		test_limit,
 	};
 

@@ -22,6 +22,8 @@
 #include "base/rand.h"
 
 #define HASH_FROM 64 /* nodes from which on there is a hash table */
+/* Names are other people's, and the sum has no secret: a longer chain was made by somebody. */
+#define CHAIN_MAX 16
 
 enum { LEFT, RIGHT };
 
@@ -233,14 +235,15 @@ static struct node *find(const struct kvmem *m, const void *key, size_t klen)
 {
 	struct node *n;
 	uint32_t hash;
+	unsigned steps = 0;
 
 	if (!m->bucket)
 		return tree_find(m, key, klen);
 	hash = crc32c(0, key, klen);
-	for (n = m->bucket[hash & (m->buckets - 1)]; n; n = n->chain)
+	for (n = m->bucket[hash & (m->buckets - 1)]; n && steps < CHAIN_MAX; n = n->chain, steps++)
 		if (n->hash == hash && key_cmp(key, klen, n) == 0)
-			break;
-	return n;
+			return n;
+	return n ? tree_find(m, key, klen) : NULL;
 }
 
 /* --- changes --- */
