@@ -96,6 +96,24 @@ static int take(struct version_job *j, struct diff *d)
 	return 0;
 }
 
+/* Everything between the two versions cancels: after a crash between commit and the text of the orders, or
+ * when it is ordered twice. */
+static bool is_same(struct diff *d, int *err)
+{
+	struct rr rr;
+	bool added;
+
+	*err = diff_next(d, &rr, &added);
+	if (*err && *err != ZS_ENOENT)
+		return false;
+	if (*err == ZS_ENOENT) {
+		*err = 0;
+		return true;
+	}
+	*err = diff_rewind(d);
+	return false;
+}
+
 int undo_prepare(struct version_job *j)
 {
 	struct diff *d = NULL;
@@ -108,8 +126,12 @@ int undo_prepare(struct version_job *j)
 	if (err)
 		kv_close(kv);
 	else
+		j->undone = is_same(d, &err);
+	if (!err && !j->undone)
 		err = take(j, d);
 	diff_close(d);
+	if (j->undone)
+		return ZS_EHELD;
 	if (err == ZS_ELIMIT)
 		j->too_large = true;
 	if (err != ZS_ENOENT)

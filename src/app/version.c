@@ -322,7 +322,9 @@ static void undo_failed(struct version_job *j)
 	struct zone *z = j->zone;
 	char text[400];
 
-	if (is_veto(j)) {
+	if (j->undone) {
+		orders_rolled_back(z, NULL);
+	} else if (is_veto(j)) {
 		describe_veto(j, text, sizeof(text));
 		orders_rolled_back(z, j->undo, text);
 	} else if (j->too_large) {

@@ -47,6 +47,7 @@ struct version_job {
 	bool too_large;                   /* zone-sized work instead */
 	bool misfit;                      /* the IXFR does not fit what is stored */
 	uint64_t undo;                    /* the version whose content is wanted again; 0: not a rollback */
+	bool undone;                      /* the live version has that content already */
 	bool started;
 	bool damaged;                     /* err was met in what is stored */
 
@@ -81,7 +82,8 @@ struct version_job {
 /* change.c, worker: the difference into the view, then everything it changes into j->sets. ZS_EHELD with
  * j->reason; ZS_ELIMIT: zone-sized */
 int change_prepare(struct version_job *j);
-/* undo.c, worker: the input of a rollback, from the base's history. ZS_EHELD: no way, j->reason says why. */
+/* undo.c, worker: the input of a rollback, from the base's history. ZS_EHELD: there is nothing to do
+ * (undone), or no way, and j->reason says why. */
 int undo_prepare(struct version_job *j);
 /* routine.c, loop: what is signed goes into a version on its way */
 void routine_give(struct version_job *from, struct signset *to, struct version_job *whose);
