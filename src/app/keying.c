@@ -86,7 +86,7 @@ int keystate_get(struct kv *kv, struct keyset *ks)
 	return keyset_parse((const char *)it.val + KEYSTATE_HEAD, it.vlen - KEYSTATE_HEAD, ks);
 }
 
-static int register_key(const struct zone *z, const struct zone_key *k)
+static int register_key(struct keyreg *r, const struct zone *z, const struct zone_key *k)
 {
 	struct keyreg_entry en;
 
@@ -98,7 +98,7 @@ static int register_key(const struct zone *z, const struct zone_key *k)
 	en.role = (uint8_t)k->use;
 	en.algorithm = k->algorithm;
 	en.created = k->created;
-	return keyreg_put(z->e->reg, &en);
+	return keyreg_put(r, &en);
 }
 
 /*
@@ -106,15 +106,14 @@ static int register_key(const struct zone *z, const struct zone_key *k)
  * and bad writes pass, and after a failed meta write LMDB's environment is of no more use. A damaged one
  * stays an error.
  */
-static int register_all(struct keying_job *j)
+int keying_with_register(struct engine *e, int (*fn)(struct keyreg *r, void *ctx), void *ctx)
 {
-	struct engine *e = j->zone->e;
 	int err;
 
 	pthread_mutex_lock(&e->reg_lock);
 	err = e->reg ? 0 : keyreg_open(e->dir, &e->reg);
-	for (unsigned i = 0; !err && i < j->next.n; i++)
-		err = register_key(j->zone, &j->next.key[i]);
+	if (!err)
+		err = fn(e->reg, ctx);
 	if (err && e->reg) {
 		keyreg_close(e->reg);
 		e->reg = NULL;
@@ -123,17 +122,36 @@ static int register_all(struct keying_job *j)
 	return err;
 }
 
-int keying_register(const struct zone *z, const struct keyset *ks)
+static int put_all(struct keyreg *r, void *ctx)
 {
-	struct keyreg *r = z->e->reg;
+	const struct keying_job *j = ctx;
 	int err = 0;
 
-	for (unsigned i = 0; r && !err && i < ks->n; i++) {
-		err = keyreg_has(r, ks->key[i].id, z->wire, z->wire_len);
+	for (unsigned i = 0; !err && i < j->next.n; i++)
+		err = register_key(r, j->zone, &j->next.key[i]);
+	return err;
+}
+
+struct put_back { const struct zone *zone; const struct keyset *keys; };
+
+static int put_missing(struct keyreg *r, void *ctx)
+{
+	const struct put_back *p = ctx;
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < p->keys->n; i++) {
+		err = keyreg_has(r, p->keys->key[i].id, p->zone->wire, p->zone->wire_len);
 		if (err == ZS_ENOENT || err == ZS_ECRC)
-			err = register_key(z, &ks->key[i]);
+			err = register_key(r, p->zone, &p->keys->key[i]);
 	}
 	return err;
+}
+
+int keying_register(const struct zone *z, const struct keyset *ks)
+{
+	struct put_back p = { z, ks };
+
+	return ks->n ? keying_with_register(z->e, put_missing, &p) : 0;
 }
 
 static void save_done(void *arg)
@@ -158,7 +176,7 @@ static void save_run(void *arg)
 {
 	struct keying_job *j = arg;
 
-	j->err = j->register_keys ? register_all(j) : 0;
+	j->err = j->register_keys ? keying_with_register(j->zone->e, put_all, j) : 0;
 	if (!j->err)
 		j->err = keystate_save(j->zone->store, &j->next);
 	mailbox_post(j->zone->e->home, save_done, j);

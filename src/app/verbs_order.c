@@ -204,6 +204,21 @@ static int purge_key(void *ctx, const struct keyreg_entry *k)
 	return 0;
 }
 
+static int purge_keys_find(struct keyreg *r, void *ctx)
+{
+	return keyreg_each(r, purge_key, ctx);
+}
+
+static int purge_keys_forget(struct keyreg *r, void *ctx)
+{
+	const struct purge *p = ctx;
+	int err = 0;
+
+	for (size_t i = 0; !err && i < p->nkey; i++)
+		err = keyreg_remove(r, p->key[i].id, p->wire, p->len);
+	return err;
+}
+
 static void purge_done(void *arg);
 
 static void purge_run(void *arg)
@@ -211,11 +226,11 @@ static void purge_run(void *arg)
 	struct purge *p = arg;
 
 	p->had_files = access(p->dir, F_OK) == 0;
-	p->err = keyreg_each(p->e->reg, purge_key, p);
+	p->err = keying_with_register(p->e, purge_keys_find, p);
 	if (!p->err && p->had_files)
 		p->err = store_purge(p->e->dir, p->wire);
-	for (size_t i = 0; !p->err && p->keys && i < p->nkey; i++)
-		p->err = keyreg_remove(p->e->reg, p->key[i].id, p->wire, p->len);
+	if (!p->err && p->keys)
+		p->err = keying_with_register(p->e, purge_keys_forget, p);
 	mailbox_post(p->e->home, purge_done, p);
 }
 

@@ -251,6 +251,8 @@ struct vclient *keying_vault(struct engine *e, const struct keyset *ks, const st
 void keying_run(struct zone *z);     /* steps until keys are usable: EV_KEYS_DONE or EV_FAILED */
 /* Worker: puts back what the key register lost. */
 int keying_register(const struct zone *z, const struct keyset *ks);
+/* Worker: with the register to itself. One that failed is opened anew when it is needed next. */
+int keying_with_register(struct engine *e, int (*fn)(struct keyreg *r, void *ctx), void *ctx);
 int keystate_save(struct store *s, const struct keyset *ks);  /* worker: durable text */
 /* Worker, before a version is committed: nothing above the ceiling is ever published (text first). */
 int keystate_ceiling(struct store *s, struct keyset *ks, uint32_t serial);
