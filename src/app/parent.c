@@ -18,6 +18,7 @@
 #include "parent.h"
 #include "sdnotify.h"
 
+#define HOUSEKEEPING_MS 200
 #define STOP_GRACE_MS 4000 /* SIGTERM ends within 5 s */
 
 void parent_tell(struct parent *p, uint8_t type, const void *data, size_t len, const int *fds, unsigned nfds)
@@ -272,7 +273,7 @@ static void poll_once(struct parent *p)
 			.events = (short)(POLLIN | (vmanage_wants_write(p->vault[i]->manage) ? POLLOUT : 0))
 		};
 	}
-	if (poll(pfd, n, 200) > 0) {
+	if (poll(pfd, n, clk_poll_ms() > 0 ? clk_poll_ms() : HOUSEKEEPING_MS) > 0) {
 		for (size_t i = 1; i < n; i++) {
 			if (!pfd[i].revents)
 				continue;

@@ -554,12 +554,13 @@ static void loop(struct vault *v)
 {
 	struct pollfd p[ENGINES_MAX + 2];
 	struct engine *of[ENGINES_MAX + 2];
+	int wait = clk_poll_ms() > 0 ? clk_poll_ms() : BEAT_SECONDS * 1000;
 	unsigned n;
 
 	while (!v->quit) {
 		flush_all(v);
 		n = poll_set(v, p, of);
-		if (poll(p, n, BEAT_SECONDS * 1000) < 0 && errno != EINTR) {
+		if (poll(p, n, wait) < 0 && errno != EINTR) {
 			fail(v, EXIT_PROTOCOL, "poll");
 			return;
 		}
