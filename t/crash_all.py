@@ -6,20 +6,19 @@ processes at once or the one alone; the k-th call fails; the disk is full from t
 of image of what was not synced. Then it is started again, and the world must not notice: see World.served_as_before(),
 Oracle and check(). k counts events: threads may bring them in another order in another run, which is no fault.
 
-  crash_all.py --build DIR [--seconds N] [--jobs N] [--seed N] [--scenario NAME,...] [--least N] [--list]
+  crash_all.py --build DIR [--seconds N] [--jobs N] [--seed N] [--scenario NAME,...] [--least N] [--least-all N]
+               [--resume FILE] [--list]
   crash_all.py --build DIR --point SCENARIO:KIND:K[:SEED]     one point again, with the daemon's log
 """
 
 import argparse
-import collections
 import ctypes
-import hashlib
 import json
 import os
 import random
 import re
+import selectors
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
@@ -29,31 +28,32 @@ import traceback
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import crash_world
+from crash_cut import Trace, distinct_cuts
+from crash_report import Tally
 from crash_scenarios import DAY, FAILURES, SCENARIOS
-from crash_world import AFTER, BEFORE, COUNT, FAIL, FAIL_FROM, FRAME, HALF, OFF, TRACE, Base, Died, Late, World
+from crash_world import AFTER, BEFORE, COUNT, FAIL, FAIL_FROM, FRAME, HALF, OFF, SYNC, Base, Died, Late, World
 from crash_zone import Wrong
 
-TEARS = 4           # ways in which one cut tears
-CUTS = ("lose", "keep", "names", "data", "torn512", "torn4096")
+A_WHILE = 5         # seconds of the daemon's clock for which the disk is full
 KILLS = {"before": (BEFORE, 1), "after": (AFTER, 1), "half": (HALF, 1), "before-self": (BEFORE, 0), "after-self": (AFTER, 0),
          "half-self": (HALF, 0)}
 WRITE, CREATE, RENAME, TRUNCATE, MKDIR = 2, 1, 4, 6, 7
-REC = struct.Struct("=IIQQIIII")
-OP_WRITE, OP_SYNC_ALL, OP_SEND = 1, 4, 11
-JUDGES_EVERY = 200  # one version in so many goes to the three verifiers
+SEEDS_MAX = 40      # how often one call may be hit, for a scenario with few of them
+POINTS_PER_S = 8    # and job, on an idle machine
+JUDGES_EVERY = 100  # one version in so many goes to the three verifiers
 BORN = 12 * DAY     # the world begins so long ago, and no scenario takes it past today
 
 
 # --- one point -------------------------------------------------------------------------------------------------------
 
 
-def check(w, before):
+def check(w, before, unneeded=()):
     """What must hold whenever the daemon has come to rest."""
     for z in w.zones.values():
         z.stored.verify(w.clock.wall())
     now = w.ids()
     for where, ids in before.items():
-        if ids - now[where]:
+        if where not in unneeded and ids - now[where]:
             raise Wrong("key ids lost from %s: %s" % (where, sorted(ids - now[where])))
     if now["keys"] - now["keymap"] or now["keystate"] - now["keymap"]:
         raise Wrong("keys without a line in the keymap")
@@ -65,7 +65,7 @@ def check(w, before):
 
 def recover(w, sc, before):
     """The daemon starts on what a crash left."""
-    w.start(map_shift=sc.map_shift)
+    sc.start(w)
     seen = [z for z in w.zones.values() if z.oracle.wire]
     w.upstream_down = bool(seen)  # what is stored is served with nobody's help
     for z in seen:
@@ -80,8 +80,9 @@ def finish(w, sc, before):
     sc.goal(w)
     for z in w.zones.values():
         z.stored.verify(w.clock.wall())
+    sc.after(w)
     sc.change(w)
-    check(w, before)
+    check(w, before, sc.unneeded)
 
 
 def again(w):
@@ -102,10 +103,10 @@ def begin(w, sc, base, seed):
 def run_armed(w, sc, k, seed, mode, **arm):
     """Starts and acts, until the goal or the death. True: reached the goal."""
     if sc.from_start:
-        w.start(mode, at=k, map_shift=sc.map_shift, **arm)
+        sc.start(w, mode, at=k, **arm)
         sc.act(w, seed % 2 == 0)
     else:
-        w.start(COUNT, map_shift=sc.map_shift, **arm)
+        sc.start(w, COUNT, **arm)
         for z in list(w.zones.values()):
             w.served_as_before(z)
         w.page.aim(mode, k)
@@ -140,11 +141,11 @@ def point_fail(w, sc, base, kind, k, seed):
         if kind == "full":
             full(w, sc, k, seed)
         run_armed(w, sc, k, seed, FAIL, err=FAILURES[kind]) if kind != "full" else sc.goal(w)
-        hit, before = w.page.hit(), w.ids()
+        hit, before = w.hit(), w.ids()
         if hit:
             finish(w, sc, before)
     except Died:  # it may refuse to start, or to go on: the next start heals
-        hit, before = w.page.hit(), w.ids()
+        hit, before = w.hit(), w.ids()
         if not hit:
             raise Wrong("the daemon ended by itself") from None
         recover(w, sc, before)
@@ -156,12 +157,12 @@ def point_fail(w, sc, base, kind, k, seed):
 def full(w, sc, k, seed):
     """From the k-th call on nothing can be written, for a while."""
     try:
-        w.patience = 0.4
+        w.deadline = w.clock.us + A_WHILE * 1000000
         run_armed(w, sc, k, seed, FAIL_FROM, err=FAILURES["full"])
     except Late:
         pass
     finally:
-        w.patience = None
+        w.deadline = None
         w.page.mode(OFF)
 
 
@@ -169,10 +170,8 @@ def point_cut(w, sc, base, trace, how, k, seed):
     begin(w, sc, base, seed)
     sc.act_files(w, seed % 2 == 0)
     for z in w.zones.values():
-        wire = trace.wire(k, z.name)
-        if wire:  # what was sent by then
-            z.oracle.wire, z.oracle.keys = wire, trace.keys[z.name]
-            z.oracle.content = {s: d for s, d in trace.content[z.name].items() if s <= wire}
+        z.oracle = trace.oracle(k, z.name) or z.oracle
+    w.acked, w.marks = trace.acked(k), dict(trace.marks)
     shutil.rmtree(w.root)
     trace.image(k, how, seed, w.root)
     if trace.end_wall:
@@ -193,77 +192,6 @@ def run_point(w, sc, base, trace, kind, k, seed):
         w.kill()
 
 
-# --- power cuts ------------------------------------------------------------------------------------------------------
-
-
-class Trace:
-    """All that one undisturbed run did to its files, and what it sent."""
-
-    def __init__(self, w, sc, base, path, program):
-        begin(w, sc, base, 0)
-        w.start(TRACE, map_shift=sc.map_shift, trace=path)
-        if not sc.from_start:
-            for z in list(w.zones.values()):
-                w.served_as_before(z)
-        sc.act(w, True)
-        sc.goal(w)
-        self.end_wall = w.clock.wall()
-        w.kill()
-        self.content = {z.name: z.oracle.content for z in w.zones.values()}
-        self.keys = {z.name: z.oracle.keys for z in w.zones.values()}
-        self.base_wire = {name: o.wire for name, (_, _, o, _) in base.zones.items()}
-        self.path, self.program, self.proc = path, program, None
-        self._read(w)
-
-    def _read(self, w):
-        self.sent, self.touching = [], []  # (record, zone, serial); records after which something is different
-        with open(self.path, "rb") as f:
-            data = f.read()
-        at = n = first = 0
-        while at + REC.size <= len(data):
-            op, _, _, length, t1, t2, _, _ = REC.unpack_from(data, at)
-            at += REC.size + t1 + t2
-            n += 1
-            if op in (OP_WRITE, OP_SEND):
-                body = data[at:at + length]
-                at += length
-            if op == OP_SYNC_ALL:
-                first = n  # until here it lists what was there before
-            elif op == OP_SEND:
-                self._note_send(w, n, body)
-            elif first:
-                self.touching.append(n)
-        self.records = n
-
-    def _note_send(self, w, n, body):
-        for m in (body, body[2:]):  # a stream begins with its length
-            serial = crash_world.soa_serial(m) if len(m) > 12 else None
-            zone = w._zone_of(m)[0] if serial is not None else None
-            # our own questions carry no SOA in their answer section, but a NOTIFY does, and every answer
-            if zone:
-                self.sent.append((n, zone.name, serial))
-                return
-
-    def wire(self, upto, name):
-        return max([s for n, z, s in self.sent if n <= upto and z == name] + [self.base_wire.get(name, 0)])
-
-    def image(self, upto, how, seed, out):
-        if self.proc is None:
-            self.proc = subprocess.Popen([self.program, self.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            if int(self.proc.stdout.readline()) != self.records:
-                raise RuntimeError("the trace is torn")
-        self.proc.stdin.write("%d %d %d %s\n" % (upto, CUTS.index(how), seed, out))
-        self.proc.stdin.flush()
-        if self.proc.stdout.readline() != "ok\n":
-            raise RuntimeError("no image")
-
-    def close(self):
-        if self.proc:
-            self.proc.stdin.close()
-            self.proc.wait()
-            self.proc = None
-
-
 def own_deaths(w):
     """Processes that died of something else than our kill, and what sanitizers say."""
     with open(w.log_path, errors="replace") as f:
@@ -272,53 +200,25 @@ def own_deaths(w):
                 raise Wrong(line.strip())
 
 
-def tree_hash(path):
-    h = hashlib.sha256()
-    for d, dirs, files in os.walk(path):
-        dirs.sort()
-        h.update(os.path.relpath(d, path).encode() + b"\0")
-        for f in sorted(files):
-            with open(os.path.join(d, f), "rb") as fp:
-                h.update(f.encode() + b"\0" + hashlib.sha256(fp.read()).digest())
-    return h.digest()
-
-
-def distinct_cuts(sc, trace, seed, top, limit):
-    """(kind, k, seed) of images that differ; the order is that of the records, or random when there is a limit."""
-    todo = [(k, how, n) for k in trace.touching for how in CUTS for n in range(TEARS if how.startswith("torn") else 1)]
-    if limit and limit < len(todo):
-        todo = random.Random(seed).sample(todo, limit)
-    out, seen, tmp = [], set(), os.path.join(top, "image")
-    for k, how, n in todo:
-        s = (seed * 1000003 + k * 61 + n) & 0xffffffff
-        trace.image(k, how, s, tmp)
-        key = (tree_hash(tmp), tuple(trace.wire(k, z) for z in sorted(trace.content)))
-        shutil.rmtree(tmp)
-        if key not in seen:
-            seen.add(key)
-            out.append((how, k, s))
-    return out
-
-
 # --- the campaign ----------------------------------------------------------------------------------------------------
 
 
-def kill_points(classes):
-    """(kind, k, seed) for the events of a counted run, given by their classes."""
+def call_points(classes, seeds):
+    """(kind, k, seed) for the calls of a counted run, given by their classes."""
     for k, c in enumerate(classes, 1):
         kinds = ["before", "after", "before-self", "after-self"]
         if c == WRITE:
             kinds += ["half", "half-self"]
         if c < FRAME:
-            kinds += ["eio", "full"]
+            kinds += ["fsync" if c == SYNC else "eio", "full"]
         if c in (WRITE, CREATE, RENAME, TRUNCATE, MKDIR):
             kinds.append("enospc")
-        yield from ((kind, k, seed) for kind in kinds for seed in range(2))
+        yield from ((kind, k, seed) for kind in kinds for seed in seeds)
 
 
 class Campaign:
     def __init__(self, args):
-        self.args, self.bases, self.traces, self.plans = args, {}, {}, {}
+        self.args, self.bases, self.traces, self.plans, self.calls = args, {}, {}, {}, {}
         shm = "/dev/shm"
         self.top = tempfile.mkdtemp(prefix="zoneseal-crash-", dir=shm if os.access(shm, os.W_OK) else None)
         self.program = os.path.join(args.build, "zoneseald-crash")
@@ -334,11 +234,9 @@ class Campaign:
         w.save(base, os.path.join(self.top, "base-" + sc.name))
         self.bases[sc.name] = base
         begin(w, sc, base, 0)
-        if sc.from_start:
-            w.start(COUNT, map_shift=sc.map_shift)
-            start = 0
-        else:
-            w.start(COUNT, map_shift=sc.map_shift)
+        sc.start(w, COUNT)
+        start = 0
+        if not sc.from_start:
             for z in list(w.zones.values()):
                 w.served_as_before(z)
             start = w.page.count()
@@ -346,21 +244,27 @@ class Campaign:
         sc.goal(w)
         count = w.page.count()
         w.kill()
-        plan = list(kill_points(w.page.classes(count)[start:]))
+        self.calls[sc.name] = classes = w.page.classes(count)[start:]
+        plan, cuts = [], 0
         if sc.cuts:
             self.traces[sc.name] = trace = Trace(w, sc, base, os.path.join(self.top, "trace-" + sc.name),
                                                  os.path.join(self.args.build, "crash_image"))
-            plan += distinct_cuts(sc, trace, self.args.seed, self.top, want and want // 3)
+            plan = distinct_cuts(trace, self.args.seed, self.top, want and want // 3)
+            cuts = len(plan)
             trace.close()
+        seeds = 2
+        while cuts + len(list(call_points(classes, range(seeds)))) < self.args.least and seeds < SEEDS_MAX:
+            seeds += 1
+        plan += call_points(classes, range(seeds))
         if want and want < len(plan):
             plan = random.Random(self.args.seed).sample(plan, want)
         self.plans[sc.name] = plan
-        print("%-16s %4d events, %5d points" % (sc.name, count - start, len(plan)), flush=True)
+        print("%-16s %4d calls, %5d points, %d of them power cuts" % (sc.name, len(classes), len(plan), cuts), flush=True)
 
     def work(self, n, tasks, fd, deadline):
         """A process of its own. Results go to fd, a line each."""
         crash_world.subreaper()
-        w = make_world(n + 1, self.top, self.program)
+        w = make_world(n + 1, tempfile.mkdtemp(dir=self.top), self.program)
         judged = 0
         with os.fdopen(fd, "w") as out:
             for sc_name, kind, k, seed in tasks:
@@ -402,14 +306,26 @@ class Campaign:
         w = make_world(0, self.top, self.program)
         began = time.monotonic()
         want = None
-        if self.args.seconds:  # about 12 points a second and job on an idle machine; what is too much is cut off by time
-            want = int(self.args.seconds * self.args.jobs * 12 / len(scenarios)) + 1
+        if self.args.seconds:  # what is too much is cut off by time
+            want = int(self.args.seconds * self.args.jobs * POINTS_PER_S / len(scenarios)) + 1
         for sc in scenarios:
             self.prepare(w, sc, want)
-        tasks = [(name, *p) for name, plan in self.plans.items() for p in plan]
+        tally = Tally(list(self.plans), self.args.resume, sum(len(p) for p in self.plans.values()))
+        self.spread([(name, *p) for name, plan in self.plans.items() for p in plan], tally,
+                    began + self.args.seconds if self.args.seconds else None)
+        seeds = SEEDS_MAX
+        while not self.args.seconds and tally.short(self.args.least) and seeds < 4 * SEEDS_MAX:
+            # calls that were not reached, because threads took them in another order: others instead
+            self.spread([(name, *p) for name in tally.short(self.args.least)
+                         for p in list(call_points(self.calls[name], [seeds]))[:2 * self.args.least]], tally, None)
+            seeds += 1
+        return tally.report(self.args.least, self.args.least_all)
+
+    def spread(self, tasks, tally, deadline):
+        """Over processes of our own, in an order that shows a bit of everything soon."""
+        tasks = [t for t in tasks if t not in tally.done]
         random.Random(self.args.seed).shuffle(tasks)
-        deadline = began + self.args.seconds if self.args.seconds else None
-        pipes = []
+        sel = selectors.DefaultSelector()
         for n in range(self.args.jobs):
             r, wr = os.pipe()
             pid = os.fork()
@@ -420,53 +336,16 @@ class Campaign:
                 finally:
                     os._exit(0)
             os.close(wr)
-            pipes.append((pid, os.fdopen(r)))
-        return self.gather(pipes, began)
-
-    def gather(self, pipes, began):
-        import selectors
-        sel = selectors.DefaultSelector()
-        for pid, f in pipes:
-            sel.register(f, selectors.EVENT_READ, pid)
-        points, missed, bad, judged, spent = collections.Counter(), collections.Counter(), [], 0, 0
-        kinds, times = collections.Counter(), collections.Counter()
+            sel.register(os.fdopen(r), selectors.EVENT_READ, pid)
         while sel.get_map():
             for key, _ in sel.select():
                 line = key.fileobj.readline()
-                if not line:
-                    sel.unregister(key.fileobj)
-                    os.waitpid(key.data, 0)
+                if line:
+                    tally.take(json.loads(line), self.args.slow)
                     continue
-                r = json.loads(line)
-                spent += r["s"]
-                times[r["scenario"]] += r["s"]
-                if self.args.slow and r["s"] > self.args.slow:
-                    print("slow %s:%s:%d %.1f s %s" % (r["scenario"], r["kind"], r["k"], r["s"], r["hit"]))
-                judged += r.get("judged", 0)
-                if r["hit"] is None:
-                    missed[r["scenario"]] += 1
-                    continue
-                points[r["scenario"]] += 1
-                kinds[r["kind"]] += 1
-                if r.get("bad"):
-                    bad.append(r)
-                    print("VIOLATION %s:%s:%d:%d at %s: %s" % (r["scenario"], r["kind"], r["k"], r["seed"], r["hit"], r["bad"]), flush=True)
-                elif sum(points.values()) % 500 == 0:
-                    print("%d points, %d violations, %.0f s" % (sum(points.values()), len(bad), time.monotonic() - began), flush=True)
-        return self.report(points, missed, kinds, bad, judged, spent, time.monotonic() - began)
-
-    def report(self, points, missed, kinds, bad, judged, spent, took):
-        print("\n%-16s %7s %11s %10s" % ("scenario", "points", "not reached", "violations"))
-        for name in self.plans:
-            print("%-16s %7d %11d %10d" % (name, points[name], missed[name], sum(r["scenario"] == name for r in bad)))
-        print(", ".join("%s %d" % kv for kv in sorted(kinds.items())))
-        total = sum(points.values())
-        print("%d points, %d violations, %d versions to the three verifiers; %.0f s (%.2f s a point)" %
-              (total, len(bad), judged, took, spent / max(total, 1)))
-        few = [n for n in self.plans if points[n] < self.args.least]
-        if few:
-            print("fewer than %d points: %s" % (self.args.least, ", ".join(few)))
-        return 1 if bad or few or not total else 0
+                sel.unregister(key.fileobj)
+                key.fileobj.close()
+                os.waitpid(key.data, 0)
 
 
 def judges(w):
@@ -487,10 +366,9 @@ class CampaignWorld(World):
     """With an operator: a vault that was killed while it logged in leaves the PIN latch set, because nobody knows whether the
     PIN was refused; a person has to say that it was not."""
 
-    patience = None
     latched = 0
 
-    def until(self, condition, what, patience=None):
+    def until(self, condition, what):
         latch, looked = os.path.join(self.root, "state", "latch-hsm"), [time.monotonic() + 1]
 
         def operated():
@@ -500,7 +378,7 @@ class CampaignWorld(World):
                 subprocess.run([os.path.join(os.path.dirname(self.program), "zonesealctl"), "-s", os.path.join(self.dir, "ctl"), "hsm",
                                 "retry", "hsm"], capture_output=True, timeout=20)
             return condition()
-        return super().until(operated, what, patience or self.patience)
+        return super().until(operated, what)
 
     def add_zone(self, name, make, upstream):
         if name not in self.zones:
@@ -527,10 +405,12 @@ def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--build", default=os.environ.get("ZS_BUILD", "."), help="where zoneseald-crash and crash_image are")
     p.add_argument("--seconds", type=float, help="a slice, chosen by the seed; without it: all points")
-    p.add_argument("--jobs", type=int, default=os.cpu_count())
+    p.add_argument("--jobs", type=int, default=2 * os.cpu_count(), help="each waits about half of its time")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--scenario", help="these alone")
     p.add_argument("--least", type=int, default=0, help="fail when a scenario has fewer points")
+    p.add_argument("--least-all", type=int, default=0, help="fail when all of them have fewer points")
+    p.add_argument("--resume", metavar="FILE", help="keep results there, and do not repeat the good ones that it has")
     p.add_argument("--judges", type=int, default=JUDGES_EVERY)
     p.add_argument("--point", help="SCENARIO:KIND:K[:SEED], as a violation is named")
     p.add_argument("--slow", type=float, default=0, help="name points that take longer")

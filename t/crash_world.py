@@ -21,13 +21,15 @@ import crash_zone
 from crash_zone import Version, Wrong
 
 PORT = 5300
-RATE = 20            # the daemon's clock against ours while we wait
-PATIENCE = float(os.environ.get("CRASH_PATIENCE", "20"))  # seconds of ours
+PATIENCE = float(os.environ.get("CRASH_PATIENCE", "60"))  # seconds of ours
+DAY = 86400
+ANSWER_S = 20  # of the daemon's clock, for what a client asks
+HURRY, HURRY_MORE, HURRY_MAX = 0.25, 1.3, 4.0  # seconds by which the clock jumps while nothing happens
 OFF, COUNT, BEFORE, AFTER, HALF, FAIL, TRACE, FAIL_FROM = range(8)
 CLASSES = ("none", "create", "write", "sync", "rename", "unlink", "truncate", "mkdir", "frame", "network")
-FRAME, NETWORK = 8, 9
+SYNC, FRAME, NETWORK = 3, 8, 9
 MAGIC = 0x63726173
-HEAD = struct.Struct("=IIIiqqII256sII512s512s512s")
+HEAD = struct.Struct("=IIIiqqII256sIIII512s512s512s")
 EVENTS = 65536
 PAGE_SIZE = HEAD.size + EVENTS + 16 + 4096 * 24
 SOA_TYPE, DNSKEY_TYPE, AXFR, IXFR = 6, 48, 252, 251
@@ -46,10 +48,6 @@ def subreaper():
     _libc.prctl(36, 1, 0, 0, 0)  # orphans of the daemon come to us, so that their end can be waited for
 
 
-def _die_with_parent():
-    _libc.prctl(1, signal.SIGKILL)
-
-
 class Page:
     def __init__(self, path):
         self.path = path
@@ -58,13 +56,16 @@ class Page:
         with open(path, "r+b") as f:
             self.map = mmap.mmap(f.fileno(), PAGE_SIZE)
 
-    def arm(self, mode, root, root2="", at=0, group=1, err=0, trace="", map_shift=0):
+    def arm(self, mode, root, root2="", at=0, group=1, err=0, trace="", map_shift=0, page_shift=0):
         self.map[:] = bytes(PAGE_SIZE)
-        self.map[:HEAD.size] = HEAD.pack(MAGIC, mode, group, err, at, 0, 0, 0, b"", 1, map_shift, root.encode(), root2.encode(),
+        self.map[:HEAD.size] = HEAD.pack(MAGIC, mode, group, err, at, 0, 0, 0, b"", 1, map_shift, page_shift, 0, root.encode(), root2.encode(),
                                          trace.encode())
 
     def mode(self, mode):
         self.map[4:8] = struct.pack("=I", mode)
+
+    def is_failing(self):
+        return self.map[4:8] == struct.pack("=I", FAIL_FROM)
 
     def aim(self, mode, at):
         """From now on: the at-th call from here."""
@@ -106,9 +107,9 @@ class Clock:
         self.us += int(seconds * 1000000)
         self._write()
 
-    def tick(self, rate):
+    def tick(self):
         now = time.monotonic()
-        self.us += int(min(now - self.then, 0.2) * rate * 1000000)
+        self.us += int(min(now - self.then, 0.2) * 1000000)
         self.then = now
         self._write()
 
@@ -118,10 +119,11 @@ class Oracle:
 
     def __init__(self):
         self.wire, self.content, self.keys = 0, {}, None
+        self.signed = None  # the first serial with keys
 
     def copy(self):
         o = Oracle()
-        o.wire, o.content, o.keys = self.wire, dict(self.content), self.keys
+        o.wire, o.content, o.keys, o.signed = self.wire, dict(self.content), self.keys, self.signed
         return o
 
     def serial(self, serial):
@@ -132,9 +134,11 @@ class Oracle:
         self.serial(v.serial)
         if self.content.setdefault(v.serial, v.digest) != v.digest:
             raise Wrong("other content under serial %d" % v.serial)
-        if self.keys is not None and v.dnskeys() != self.keys:
+        if self.keys and v.dnskeys() != self.keys:  # none: it was not signed yet
             raise Wrong("other keys than published before")
         self.keys = v.dnskeys()
+        if self.keys and self.signed is None:
+            self.signed = v.serial
 
 
 class Zone:
@@ -165,7 +169,14 @@ class World:
         self.conf_path, self.log_path = os.path.join(self.dir, "conf"), os.path.join(self.dir, "log")
         self.zones, self.proc, self.upstream_down = {}, None, False
         self._next_poll, self.starts, self.last_hit = 0, 0, None
+        self.deadline = None        # of the daemon's clock: until() gives up
+        self._forget()
         self._sockets()
+
+    def _forget(self):
+        self.trace = None
+        self.acked, self.acks = set(), []  # orders that were answered; with the length of the trace at that time
+        self.marks = {}                    # what a scenario wants to remember of a point
 
     # --- the network ----------------------------------------------------------------------------------------------
 
@@ -318,53 +329,144 @@ class World:
 
     def _transfer(self, query):
         """The messages of an answer, None when it fails."""
-        messages, soas, want = [], 0, 2
+        messages, buf, whole = [], bytearray(), [False]
+
+        def take(data):
+            buf.extend(data)
+            while len(buf) >= 2 and len(buf) >= 2 + (buf[0] << 8 | buf[1]):
+                m = bytes(buf[2:2 + (buf[0] << 8 | buf[1])])
+                del buf[:2 + len(m)]
+                if len(m) < 12 or m[3] & 15:
+                    return True
+                messages.append(m)
+                # the last record is the SOA that was the first; an IXFR may have nothing to tell
+                whole[0] = count_soas(messages) == 2 or (query[9] and len(messages) == 1 and len(list(answers(m))) == 1)
+                if whole[0]:
+                    return True
+            return False
+        self._exchange(socket.AF_INET, (self.addr, PORT), struct.pack(">H", len(query)) + query, take, (self.secondary, 0))
+        return messages if whole[0] else None
+
+    def _exchange(self, family, to, request, take, source=None):
+        """One request on a connection of its own, until take() has enough of what comes, or the other side closes."""
+        s, over = socket.socket(family, socket.SOCK_STREAM), []
         try:
-            with socket.create_connection((self.addr, PORT), 5, (self.secondary, 0)) as s:
-                s.settimeout(5)
-                s.sendall(struct.pack(">H", len(query)) + query)
-                f = s.makefile("rb")
-                while soas < want:
-                    head = f.read(2)
-                    m = f.read(head[0] << 8 | head[1]) if len(head) == 2 else b""
-                    if len(m) < 12 or m[3] & 15 or len(m) != head[0] << 8 | head[1]:
-                        return None
-                    messages.append(m)
-                    # the last record is the SOA that was the first; an IXFR may have nothing to tell
-                    soas = count_soas(messages)
-                    if query[9] and len(list(answers(m))) == 1 and len(messages) == 1:
-                        break
+            if source:
+                s.bind(source)
+            s.connect(to)
+            s.sendall(request)
         except OSError:
-            return None
-        return messages
+            s.close()
+            return
+
+        def readable(c):
+            try:
+                data = c.recv(65536)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data or take(data):
+                over.append(True)
+        self._watch(s, readable)
+        try:
+            self.wait(lambda: over, ANSWER_S)
+        finally:
+            self._drop(s)
+
+    def order(self, verb, key=None, **args):
+        """What an operator says at the control socket: (exit or None, error code, data)."""
+        buf, out = bytearray(), [None, None, {}]
+
+        def take(data):
+            buf.extend(data)
+            while len(buf) >= 4 and len(buf) >= 4 + int.from_bytes(buf[:4], "big"):
+                n = 4 + int.from_bytes(buf[:4], "big")
+                frame = json.loads(buf[4:n])
+                del buf[:n]
+                out[2].update(frame.get("data", {}))
+                if "end" in frame or "error" in frame:
+                    out[0], out[1] = frame.get("end", {}).get("exit"), frame.get("error", {}).get("code")
+                    return True
+            return False
+        request = json.dumps({"v": 1, "verb": verb, "args": args}).encode()
+        self._exchange(socket.AF_UNIX, os.path.join(self.dir, "ctl"), struct.pack(">I", len(request)) + request, take)
+        if key and out[0] == 0:
+            self.acked.add(key)
+            self.acks.append((key, os.path.getsize(self.trace) if self.trace else 0))
+        return out
+
+    def ordered(self, verb, key, fine=(), carried_out=None, **args):
+        """For goals: the order was answered, once; or is given again, until it is, unless it was carried out all the same.
+        fine: errors that will do."""
+        def given():
+            if key in self.acked or (carried_out and carried_out()):
+                return True
+            done, error, _ = self.order(verb, key, **args)
+            return done == 0 or error in fine
+        self.until(given, "the order %s to be taken" % verb)
+
+    def status(self, zone):
+        """The row of `zone list`, when the daemon gives one."""
+        done, _, data = self.order("zone list", zones=[zone.name])
+        return next(iter(data.get("zones", [])), None) if done == 0 else None
 
     # --- the loop -------------------------------------------------------------------------------------------------
 
-    def step(self, timeout=0.01, rate=RATE):
+    def step(self, timeout=0.01):
+        """True: somebody but ourselves asked or told something."""
+        busy = False
         for fd, _ in self.poller.poll(timeout):
             if fd in self.handlers:
+                busy |= self.handlers[fd][0] is not self.client
                 self.handlers[fd][1](self.handlers[fd][0])
-        self.clock.tick(rate)
+        self.clock.tick()
+        return busy
 
-    def until(self, condition, what, patience=None):
-        """The first true value of condition(). Died as soon as the daemon is gone."""
-        start = time.monotonic()
-        end = start + (patience or PATIENCE)
+    def is_idle(self):
+        """No thread of the daemon runs, or would like to: it waits for time to pass."""
+        try:
+            with open("/proc/%d/task/%d/children" % (self.proc.pid, self.proc.pid)) as f:
+                pids = [str(self.proc.pid), *f.read().split()]
+            for pid in pids:
+                for task in os.listdir("/proc/%s/task" % pid):
+                    with open("/proc/%s/task/%s/stat" % (pid, task)) as f:
+                        if f.read().rpartition(")")[2].split()[0] in "RD":
+                            return False
+        except OSError:
+            return False
+        return True
+
+    def wait(self, condition, seconds=None):
+        """The first true value of condition(). None when so many seconds of the daemon's clock have passed, or our patience.
+        Died as soon as the daemon is gone. While nothing happens the clock hurries, so that the length of a wait is a
+        matter of what is done, and not of what the daemon's timers say."""
+        end, hurry = time.monotonic() + PATIENCE, HURRY
+        last = min(x for x in (self.deadline, self.clock.us + (seconds or DAY) * 1000000) if x is not None)
         while True:
             value = condition()
             if value:
                 return value
             self.alive()
-            now = time.monotonic()
-            if now > end:
-                raise Late(what)
-            # the clock hurries when nothing comes by itself
-            self.step(0.01, 1 if now < start + 0.3 else RATE)
+            if time.monotonic() > end or self.clock.us > last:
+                return None
+            if self.step() or not self.is_idle():
+                hurry = HURRY
+            else:
+                self.clock.jump(hurry)
+                hurry = min(hurry * HURRY_MORE, HURRY_MAX)
+
+    def until(self, condition, what):
+        value = self.wait(condition)
+        if not value:
+            raise Late(what)
+        return value
 
     # --- the daemon -----------------------------------------------------------------------------------------------
 
     def start(self, mode=OFF, **arm):
         self.last_hit = self.hit()
+        self.trace = arm.get("trace")
         self.page.arm(mode, self.root, **arm)  # a token is not ours: its module writes it without care
         self.clock.then = time.monotonic()
         self._next_poll = 0
@@ -376,7 +478,7 @@ class World:
             log.write(b"--- start %s\n" % repr((mode, arm)).encode())
             log.flush()
             self.proc = subprocess.Popen([self.program, "-c", self.conf_path, "-f"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                         env=env, cwd=self.dir, start_new_session=True, preexec_fn=_die_with_parent)
+                                         env=env, cwd=self.dir, start_new_session=True)
 
     def hit(self):
         """What was hit in the point that is on."""
@@ -402,7 +504,7 @@ class World:
         try:
             while time.monotonic() < end:
                 if os.waitpid(-pid, os.WNOHANG)[0] == 0:
-                    self.step(0.001, 1)
+                    self.step(0.001)
         except ChildProcessError:
             return
         raise Late("processes that do not go")
@@ -426,7 +528,7 @@ class World:
                 status = self.proc.returncode
                 self.reap()
                 return status
-            self.step(0.005, 1)
+            self.step(0.005)
         self.kill()
         raise Wrong("SIGTERM did not end it")
 
@@ -449,9 +551,9 @@ class World:
             self.fetch(zone)
         return zone.stored
 
-    def published(self, zone, good, what, patience=None):
+    def published(self, zone, good, what):
         """Until a version is served that `good` likes."""
-        return self.until(lambda: good(self.look(zone)) if zone.stored or self.look(zone) else None, what, patience)
+        return self.until(lambda: good(self.look(zone)) if zone.stored or self.look(zone) else None, what)
 
     def in_step(self, zone):
         """A version with what upstream has now."""
@@ -518,6 +620,7 @@ class World:
             self.zones[name] = z
         open(self.log_path, "w").close()
         self.page.arm(OFF, self.root)
+        self._forget()
         self.last_hit = None
 
     def save(self, base, path):

@@ -3,6 +3,8 @@
 version: each RRset signed by the right key, NSEC chain closed, bitmaps right. Signatures that it has seen are not
 verified again; the three verifiers of the system tests look at a sample."""
 
+import base64
+import functools
 import hashlib
 import struct
 
@@ -15,11 +17,13 @@ import dns.rdatatype
 import dns.rrset
 
 IN = dns.rdataclass.IN
-SOA, NS, DS, RRSIG, NSEC, DNSKEY, TXT = (dns.rdatatype.from_text(t) for t in ("SOA", "NS", "DS", "RRSIG", "NSEC", "DNSKEY", "TXT"))
+SOA, NS, DS, RRSIG, NSEC, DNSKEY, TXT, NSEC3, NSEC3PARAM = (
+    dns.rdatatype.from_text(t) for t in ("SOA", "NS", "DS", "RRSIG", "NSEC", "DNSKEY", "TXT", "NSEC3", "NSEC3PARAM"))
 MESSAGE_FILL = 12000
 
 _rdata_cache = {}
 _verified = set()
+_judged = {}        # digest of a version -> the time in which its signatures are good
 
 
 class Wrong(Exception):
@@ -166,7 +170,23 @@ class Version:
 
     # --- the judge ------------------------------------------------------------------------------------------------
 
+    def salt(self):
+        """Of the NSEC3 chain; None without one."""
+        return next((r.salt for n, t, _, r in self.rrs if t == NSEC3PARAM), None)
+
+    def first_inception(self):
+        return min((r.inception for _, t, _, r in self.rrs if t == RRSIG), default=0)
+
     def verify(self, now):
+        """Raises Wrong. One content is looked at once."""
+        if self.digest not in _judged:
+            self._verify(now)
+            _judged[self.digest] = (max(r.inception for _, t, _, r in self.rrs if t == RRSIG), self.earliest())
+        begin, end = _judged[self.digest]
+        if not begin <= now <= end:
+            raise Wrong("a signature is not valid at %d (%d to %d)" % (now, begin, end))
+
+    def _verify(self, now):
         sets, sigs, ttls = {}, {}, {}
         for n, t, ttl, r in self.rrs:
             if t == RRSIG:
@@ -178,18 +198,25 @@ class Version:
         if not keys:
             raise Wrong("no DNSKEY")
         cuts = {n for n, t in sets if t == NS and n != self.zone}
+        hashed = self.salt() is not None
+        chain = {n for n, t in sets if t == NSEC3}
         hidden = {n for n, _ in sets if any(n != c and n.is_subdomain(c) for c in cuts)}
         authoritative = {}
         for (n, t), rdatas in sets.items():
             signed = n not in hidden and (n not in cuts or t in (DS, NSEC))
-            if n not in hidden:
+            if n not in hidden and n not in chain:
                 authoritative.setdefault(n, set()).add(t)
             if not signed:
                 if (n, t) in sigs:
                     raise Wrong("%s %s is signed" % (n, dns.rdatatype.to_text(t)))
                 continue
             self._verify_set(n, t, ttls[n, t], rdatas, sigs.get((n, t), []), keys, now)
-        self._verify_chain(sets, authoritative)
+        if hashed != bool(chain) or hashed == any(t == NSEC for _, t in sets):
+            raise Wrong("two chains, or none")
+        if hashed:
+            self._verify_hashed(sets, authoritative, cuts)
+        else:
+            self._verify_chain(sets, authoritative)
 
     def _verify_set(self, n, t, ttl, rdatas, sigs, keys, now):
         what = "%s %s" % (n, dns.rdatatype.to_text(t))
@@ -217,7 +244,41 @@ class Version:
             nsec = sets.get((n, NSEC), [])
             if len(nsec) != 1 or nsec[0].next != owners[(i + 1) % len(owners)]:
                 raise Wrong("NSEC of %s is missing or does not lead to the next name" % n)
-            types = {w * 256 + i * 8 + b for w, bits in nsec[0].windows for i, octet in enumerate(bits) for b in range(8)
-                     if octet & (0x80 >> b)}
-            if types != authoritative[n] | {RRSIG}:
+            if _bitmap(nsec[0]) != authoritative[n] | {RRSIG}:
                 raise Wrong("bitmap of %s" % n)
+
+    def _verify_hashed(self, sets, authoritative, cuts):
+        owners = dict(authoritative)
+        for n in authoritative:
+            while n != self.zone:  # empty non-terminals
+                n = n.parent()
+                owners.setdefault(n, set())
+        salt, want, have = self.salt(), {}, {}
+        for n, types in owners.items():
+            signed = types and (n not in cuts or DS in types)
+            want[_nsec3_hash(n, salt)] = types | {RRSIG} if signed else types
+        for (n, t), rdatas in sets.items():
+            if t == NSEC3:
+                have[n.labels[0].decode().upper()] = rdatas
+        if set(have) != set(want):
+            raise Wrong("NSEC3 records of other names than there are")
+        order = sorted(want)
+        for i, h in enumerate(order):
+            r = have[h][0]
+            if len(have[h]) != 1 or r.salt != salt or r.flags or _base32(r.next) != order[(i + 1) % len(order)]:
+                raise Wrong("NSEC3 %s does not lead to the next hash" % h)
+            if _bitmap(r) != want[h]:
+                raise Wrong("bitmap of NSEC3 %s" % h)
+
+
+def _bitmap(r):
+    return {w * 256 + i * 8 + b for w, bits in r.windows for i, octet in enumerate(bits) for b in range(8) if octet & (0x80 >> b)}
+
+
+def _base32(octets):
+    return base64.b32hexencode(octets).decode()
+
+
+@functools.lru_cache(100000)
+def _nsec3_hash(name, salt):
+    return dns.dnssec.nsec3_hash(name, salt.hex(), 0, 1)

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -253,6 +254,7 @@ static void shared_page(const char *path)
 	}
 	close(fd);
 	page = p;
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* nothing is left when the driver dies */
 	if (page->mode == CRASH_TRACE)
 		trace_begin();
 }

@@ -9,13 +9,13 @@ import harness
 import seal
 
 SECONDS = "75"
-SCENARIOS = "first-build,change-ixfr,history,refresh,reload"  # each takes some seconds before its first point
+SCENARIOS = "first-build,change-ixfr,history,refresh,reload,rollback,compaction"  # each takes some seconds before its first point
 
 
 def test_slice():
     build = seal.build_dir()
     subprocess.run(["make", "-s", "-C", build, "zoneseald-crash", "crash_image"], check=True, capture_output=True, timeout=600)
-    r = harness.run(["/usr/bin/python3", "-B", os.path.join(harness.ROOT, "t", "crash_all.py"), "--build", build, "--jobs", "2",
+    r = harness.run(["/usr/bin/python3", "-B", os.path.join(harness.ROOT, "t", "crash_all.py"), "--build", build,
                      "--seconds", SECONDS, "--scenario", SCENARIOS], timeout=900)
     print(r.stdout[-6000:], r.stderr[-2000:])
     assert r.returncode == 0
