@@ -137,7 +137,8 @@ void upstream_refreshed(struct zone *z)
 	zone_alarm_clear(z, ALARM_UPSTREAM);
 	note_checked(z);
 	upstream_expire_check(z);
-	upstream_schedule(z, -2);
+	upstream_schedule(z, z->look_soon ? -1 : -2);
+	z->look_soon = false;
 }
 
 /* --- SOA rounds ----------------------------------------------------------------------------------------- */
@@ -149,13 +150,31 @@ static const struct conf_remote *primary(const struct zone *z)
 	return z->conf->upstream[z->primary % z->conf->nupstream];
 }
 
+/* A primary said what we have, though there is news elsewhere, or was. */
+static void same_for_now(struct zone *z)
+{
+	z->primary = 0;
+	z->look_soon = true;
+	zone_event(z, EV_SAME);
+}
+
+static bool ask_next(struct zone *z)
+{
+	if (++z->tried >= z->conf->nupstream)
+		return false;
+	z->primary = (z->primary + 1) % (unsigned)z->conf->nupstream;
+	ask_primary(z);
+	return true;
+}
+
 static void next_primary(struct zone *z, const char *why)
 {
 	log_limited(LL_WARN, "upstream", z->name, primary(z)->name, 4, "primary %s: %s", primary(z)->name,
 		    why);
-	if (++z->tried < z->conf->nupstream) {
-		z->primary = (z->primary + 1) % (unsigned)z->conf->nupstream;
-		ask_primary(z);
+	if (ask_next(z))
+		return;
+	if (z->agreed) {
+		same_for_now(z);
 		return;
 	}
 	zone_alarm_set(z, ALARM_UPSTREAM, "no primary gives a usable answer; last: %s: %s", primary(z)->name,
@@ -176,6 +195,28 @@ static bool is_newer(const struct zone *z, uint32_t serial)
 	return o == SERIAL_GT || ((z->rebuild || z->compare) && o == SERIAL_EQ);
 }
 
+static void hear_news(struct zone *z, uint32_t serial)
+{
+	z->have_news = true;
+	z->news = serial;
+}
+
+/* Primaries need not agree. When one of them, or a NOTIFY, told of a newer serial, one that has ours is not
+ * the end of the round. When none has it, it is forgotten. */
+static void judge_same(struct zone *z)
+{
+	z->agreed = true;
+	z->meta.upstream_checked = engine_now(z->e).s; /* whatever the others say */
+	note_checked(z);
+	if (!z->have_news || serial_cmp(z->news, z->meta.upstream_serial) != SERIAL_GT) {
+		z->have_news = false;
+		zone_event(z, EV_SAME);
+	} else if (!ask_next(z)) {
+		z->have_news = false;
+		same_for_now(z);
+	}
+}
+
 /* Is what upstream has to be fetched? */
 static void judge_serial(struct zone *z, const struct soa *soa)
 {
@@ -192,9 +233,10 @@ static void judge_serial(struct zone *z, const struct soa *soa)
 	} else if (held_stops(z, soa->serial)) {
 		zone_event(z, EV_HELD);
 	} else if (is_newer(z, soa->serial)) {
+		hear_news(z, soa->serial);
 		zone_event(z, EV_NEWER);
 	} else if (soa->serial == z->meta.upstream_serial) {
-		zone_event(z, EV_SAME);
+		judge_same(z);
 	} else {
 		char why[128];
 
@@ -232,6 +274,7 @@ static void ask_primary(struct zone *z)
 void upstream_check(struct zone *z)
 {
 	z->tried = 0;
+	z->agreed = false;
 	if (!z->primary_failed) /* in order; after a failed transfer the next one has its turn first */
 		z->primary = 0;
 	z->primary_failed = false;
@@ -247,6 +290,8 @@ void upstream_notified(struct zone *z, bool has_serial, uint32_t serial)
 	if (has_serial && z->have_meta && z->meta.have_upstream && !z->rebuild &&
 	    serial_cmp(serial, z->meta.upstream_serial) == SERIAL_EQ)
 		return;
+	if (z->have_meta && (!has_serial || serial_cmp(serial, z->meta.upstream_serial) == SERIAL_GT))
+		hear_news(z, has_serial ? serial : z->meta.upstream_serial + 1);
 	zone_event(z, EV_CHECK);
 }
 
@@ -456,7 +501,8 @@ static void xfr_stale(struct zone *z, uint32_t serial)
 {
 	transfer_free(z->transfer);
 	z->transfer = NULL;
-	if (serial == z->meta.upstream_serial) {
+	if (serial == z->meta.upstream_serial) { /* but its SOA was newer */
+		z->look_soon = true;
 		zone_event(z, EV_SAME);
 		return;
 	}
@@ -516,9 +562,7 @@ static void on_done(void *ctx, const struct xfrin_result *r)
 		zone_event(z, EV_HELD);
 	} else if (t->ixfr && !r->result && r->kind == XFR_UPTODATE &&
 		   r->soa.serial == z->meta.upstream_serial) {
-		transfer_free(t);
-		z->transfer = NULL;
-		zone_event(z, EV_SAME);
+		xfr_stale(z, r->soa.serial);
 	} else if (may_be_whole(t, r) && !ixfr_taken(t, r)) {
 		ixfr_refused(z, r);
 	} else if (r->result || t->intake.discard || !t->have_soa) {

@@ -136,6 +136,9 @@ struct zone {
 	unsigned local_fails;
 	bool round_done;                    /* a round over the primaries has ended since the start */
 	bool primary_failed;                /* its transfer failed: the next round begins behind it */
+	/* a serial that is newer than ours was heard of, by NOTIFY or from a primary; one agreed with ours in
+	 * this round; the next look is not an SOA refresh away */
+	bool have_news; uint32_t news; bool agreed, look_soon;
 	unsigned check_fails;
 	bool check_again;                   /* a NOTIFY came meanwhile */
 	bool force_transfer;                /* `zone retransfer`: whatever upstream has is taken */

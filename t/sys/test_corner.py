@@ -216,3 +216,58 @@ def test_another_policy_while_a_change_is_under_way(rig):
     x.seal.wait_zone(ZONE, lambda s: s["version"]["denial"] == "nsec" and not s["busy"], "NSEC")
     path = x.check()
     assert " NSEC " in open(path).read().replace("\t", " ")
+
+
+# --- primaries --------------------------------------------------------------------------------------------------
+
+
+class Two:
+    """Two primaries of one zone, in order."""
+
+    def __init__(self, rig, first=None):
+        self.seal = s = seal.Zoneseal(rig)
+        self.a, self.b = (Script(rig, ZONE, first or text(1), [chain._Peer(s)]).start() for _ in range(2))
+        s.conf["acls"] = [{"name": "anyone", "prefix": ["127.0.0.0/8"]}]
+        s.zone(ZONE, [self.a, self.b], [], s.policy("tested", denial="nsec"), transfer=["anyone"])
+        s.start()
+        s.wait_published(ZONE, 1)
+
+
+def test_the_first_primary_is_behind(rig):
+    """It agrees with what we have, and the other one says that there is news."""
+    t = Two(rig)
+    t.b.next(text(2, A))
+    t.seal.wait_published(ZONE, 2)
+    assert not t.seal.alarms(ZONE)
+    t.b.next(text(3, B))  # the first is now older than what we have
+    t.seal.wait_published(ZONE, 3)
+    assert not t.seal.alarms(ZONE) and t.a.asked == [(AXFR, None)]
+    t.a.next(text(4, A + B))
+    t.seal.wait_published(ZONE, 4)
+    assert t.a.asked[-1] == (IXFR, 3)
+
+
+def test_one_primary_is_torn_and_the_other_behind(rig):
+    """After SOA retry the other one has its turn, and is not the end of it."""
+    def soon(serial, extra=""):
+        return text(serial, extra).replace(" 3600 600 ", " 3600 2 ")
+    t = Two(rig, soon(1))
+    t.a.how, t.a.hang_up = "torn", True
+    t.a.next(soon(2, A))
+    harness.wait_for(lambda: len(t.a.asked) == 2, "the torn one")
+    t.a.how, t.a.hang_up = "steps", False
+    t.seal.wait_published(ZONE, 2)
+
+
+def test_a_new_soa_and_an_old_zone(rig):
+    """A primary behind which others stand: the next look is not an SOA refresh away."""
+    x = Line(rig)
+    x.published()
+    x.primary.how = lambda p, serial: [record(zones.soa(ZONE, 1))]
+    x.primary.next(text(2, A))
+    harness.wait_for(lambda: len(x.primary.asked) > 1, "the question")
+    rest(x)
+    s = x.seal.status(ZONE)
+    assert s["upstream_serial"] == 1
+    at = [datetime.datetime.strptime(s["upstream"][k], "%Y-%m-%dT%H:%M:%SZ") for k in ("last_check", "next_check")]
+    assert (at[1] - at[0]).total_seconds() <= 601, at
