@@ -190,6 +190,7 @@ void zone_input_taken(struct zone *z, const struct transfer *t)
 	if (z->held)
 		held_set(z, &(struct held){ .set = false });
 	atomic_fetch_add(&z->count.dropped, dropped_records(&t->intake));
+	upstream_expire_check(z); /* before anybody is told to come and get it */
 }
 
 void zone_work_failed(struct zone *z, const char *what, int err)
