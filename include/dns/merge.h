@@ -19,6 +19,8 @@ void merge_free(struct merge *m);
  * given goes. Answers as change_set(): ZS_ELIMIT when `after` is full.
  */
 int merge_set(struct merge *m, const uint8_t *key, size_t klen, const struct rrset *set);
+/* So far: where the rest of the input stays away, and what is stored behind the last one stays. */
+void merge_sums(const struct merge *m, struct change_sums *sums);
 /* Deletes what is stored behind the last one, and gives the sums. */
 int merge_end(struct merge *m, struct change_sums *sums);
 

@@ -17,6 +17,9 @@
 
 #define SORT_MEMORY (16u << 20)
 #define SPREAD_MIN 1000
+#define RENEW_S 30
+#define APART_RETRY_S 5      /* doubling */
+#define APART_RETRY_STEPS 9
 /* Every value was verified octet by octet before it was written:
  * the run over the whole version samples on top of that. */
 #define VERIFIED_ONE_IN 1000
@@ -41,6 +44,29 @@ static void build_dispose(void *arg)
 	mailbox_post(b->e->home, build_ended, b);
 }
 
+/* Nothing in the pipeline waits for it; but what waits for its end gets its turn. */
+static void apart_over(struct build_job *b)
+{
+	struct zone *z = b->zone;
+	bool out = b->end_event == EV_PUBLISHED;
+	unsigned steps = z->next_fails < APART_RETRY_STEPS ? z->next_fails : APART_RETRY_STEPS;
+
+	z->next = NULL;
+	z->barred = z->large = false;
+	if (z->state == ZONE_CLOSED)
+		return;
+	if (out) {
+		z->next_fails = 0;
+		zone_alarm_clear(z, ALARM_BUILD);
+		zone_alarm_clear(z, ALARM_STORE);
+		zone_compare_policy(z);
+	} else if (!atomic_load(&b->cancelled)) {
+		z->next_fails++;
+		z->next_due = mono_add(clk_mono(), MONO_S((int64_t)APART_RETRY_S << steps));
+	}
+	upstream_schedule(z, 0);
+}
+
 static void build_ended(void *arg)
 {
 	struct build_job *b = arg;
@@ -48,9 +74,13 @@ static void build_ended(void *arg)
 	enum zone_event ev = b->end_event;
 
 	pthread_mutex_destroy(&b->lock);
-	z->build = NULL;
+	if (b->apart)
+		apart_over(b);
+	else
+		z->build = NULL;
+	if (!b->apart)
+		zone_event(z, ev);
 	free(b);
-	zone_event(z, ev);
 	version_wake(z);
 	zone_job_end(z);
 }
@@ -73,6 +103,17 @@ static void build_failed(struct build_job *b)
 {
 	struct zone *z = b->zone;
 
+	if (b->apart) {
+		bool bad = b->err == ZS_EBADSIG;
+
+		if (bad)
+			atomic_fetch_add(&z->count.vetoes[GATE_BAD_SIG], 1);
+		if (b->err == ZS_ECANCEL || b->err == ZS_ESTALE)
+			zone_work_failed(z, "build failed", b->err);
+		build_apart_failed(b, b->err == ZS_EHELD ? b->reason :
+				   bad ? gating_bad_signature() : zs_strerror(b->err));
+		return;
+	}
 	if (b->err == ZS_EHELD) {
 		held_input(z, b->in, b->reason);
 		build_end(b, EV_HELD, false);
@@ -89,13 +130,31 @@ static void build_failed(struct build_job *b)
 	build_end(b, EV_FAILED, true);
 }
 
+/* The live generation is as it was, and what is signed stays as donor where it is wanted still. */
+void build_apart_failed(struct build_job *b, const char *text)
+{
+	struct zone *z = b->zone;
+	bool ends = b->err == ZS_ECANCEL || b->err == ZS_ESTALE;
+
+	if (!ends)
+		zone_alarm_set(z, ALARM_BUILD,
+			       "the next generation cannot be built, the live one is kept up: %s", text);
+	build_end(b, EV_FAILED, z->state == ZONE_CLOSED || z->reshape || z->rebuild);
+}
+
 /* --- gate ----------------------------------------------------------------------------------------------- */
 
+/* The newest version: of an old one there may be no handles left. */
 static int open_base(void *ctx, struct kv **out)
 {
 	struct build_job *b = ctx;
+	struct snap *live = NULL;
+	int err = b->no_base ? ZS_ENOENT : store_snap(b->zone->store, &live);
 
-	return b->base ? snap_kv(b->base, out) : ZS_ENOENT;
+	if (!err)
+		err = snap_kv(live, out);
+	snap_unref(live);
+	return err;
 }
 
 static uint64_t values_verified(const struct build_job *b)
@@ -114,7 +173,7 @@ static void gate_done(void *arg, int err)
 	struct gate_sums sums;
 
 	b->in_gate = false;
-	if (z->state == ZONE_CLOSED)
+	if (z->state == ZONE_CLOSED || atomic_load(&b->cancelled))
 		err = ZS_ECANCEL;
 	gate_sums(b->gate, &sums);
 	sums.verified += values_verified(b);
@@ -123,6 +182,10 @@ static void gate_done(void *arg, int err)
 			"event=passed serial=%u rrsets=%llu signatures=%llu verified=%llu chain=%llu",
 			b->serial, (unsigned long long)sums.rrsets, (unsigned long long)sums.signatures,
 			(unsigned long long)sums.verified, (unsigned long long)sums.chain_records);
+		if (b->apart) {
+			overtake_start(b);
+			return;
+		}
 		zone_alarm_clear(z, ALARM_VETO);
 		zone_alarm_clear(z, ALARM_SIGNING);
 		b->waiting = true;
@@ -136,6 +199,11 @@ static void gate_done(void *arg, int err)
 	}
 	gating_report(z, b->gate);
 	gating_describe(b->gate, b->reason, sizeof(b->reason));
+	if (b->apart) {
+		b->err = ZS_EVETO;
+		build_apart_failed(b, b->reason);
+		return;
+	}
 	held_veto(z, b->in->soa_fields.serial, b->reason);
 	build_end(b, EV_HELD, false);
 }
@@ -241,6 +309,25 @@ static void close_base(struct build_job *b)
 	b->base = NULL;
 }
 
+/* What is signed in the live generation meanwhile is kept, too, and old versions are not pinned for hours. */
+void build_base_renew(struct build_job *b)
+{
+	struct snap *newer = NULL;
+	struct kv *kv = NULL;
+
+	if (!b->base || mono_diff(clk_mono(), b->renewed) < MONO_S(RENEW_S))
+		return;
+	b->renewed = clk_mono();
+	if (store_snap(b->zone->store, &newer) == 0 && snap_version(newer) != snap_version(b->base) &&
+	    snap_kv(newer, &kv) == 0) {
+		close_base(b);
+		b->base = newer;
+		b->base_kv = kv;
+		return;
+	}
+	snap_unref(newer);
+}
+
 static void as_change(void *arg)
 {
 	struct build_job *b = arg;
@@ -262,6 +349,14 @@ void build_changed(struct build_job *b, enum zone_event ev)
 
 static void build_content(struct build_job *b);
 
+/* One generation is built at a time: upstream's zone is transferred once more when that one is out. */
+static void wait_for_next(struct zone *z)
+{
+	z->large = true;
+	log_msg(LL_INFO, "build", z->name,
+		"event=later: too much changed for one commit, it waits for the next generation's end");
+}
+
 /* On with it: the difference is too large for a change. */
 static void content_run(void *arg)
 {
@@ -277,12 +372,68 @@ static void content_run(void *arg)
 void build_go_on(struct build_job *b)
 {
 	b->changing = false;
+	if (b->zone->next) {
+		wait_for_next(b->zone);
+		build_end(b, EV_LATER, false);
+		return;
+	}
 	log_msg(LL_INFO, "build", b->zone->name, "event=large: too much changed for one commit, a new "
 						"generation is built");
 	if (pool_post(b->e->workers, POOL_NORMAL, content_run, b) == 0)
 		return;
 	b->err = ZS_ENOMEM;
 	build_failed(b);
+}
+
+/* Whoever has the job at this moment sees the mark and ends it;
+ * only a build that waits in the guard is nobody's. */
+static void cancel(struct build_job *b)
+{
+	if (!b || b->ending)
+		return;
+	atomic_store(&b->cancelled, true);
+	if (b->waiting) {
+		b->waiting = false;
+		b->err = ZS_ECANCEL;
+		build_failed(b);
+	} else if (b->taking) {
+		overtake_cancel(b);
+	} else if (!b->publishing && !b->in_gate && !b->changing) {
+		build_kick(b);
+	}
+}
+
+static bool is_wanted(const struct build_job *b)
+{
+	char want[sizeof(b->fingerprint)];
+
+	policy_print(b->zone->conf->policy, want, sizeof(want));
+	return strcmp(want, b->fingerprint) == 0;
+}
+
+/* The input is good: from here on the build needs nobody, and upstream is followed in the live generation. */
+static void part(void *arg)
+{
+	struct build_job *b = arg;
+	struct zone *z = b->zone;
+
+	z->build = NULL;
+	z->next = b;
+	b->apart = true;
+	log_msg(LL_INFO, "build", z->name, "event=apart upstream=%u: changes go on in the live generation",
+		b->in->soa_fields.serial);
+	zone_event(z, EV_APART);
+	if (b->in->soa_fields.serial != z->meta.upstream_serial) /* it is news for the live one, too */
+		upstream_schedule(z, 0);
+	build_reconf(z);
+}
+
+void build_reconf(struct zone *z)
+{
+	if (!z->next || is_wanted(z->next))
+		return;
+	log_msg(LL_INFO, "build", z->name, "event=outdated: the config wants another one by now");
+	cancel(z->next);
 }
 
 static void build_prepare(void *arg)
@@ -299,6 +450,8 @@ static void build_prepare(void *arg)
 		mailbox_post(b->e->home, as_change, b);
 		return;
 	}
+	if (!b->err && b->parts)
+		mailbox_post(b->e->home, part, b);
 	build_content(b);
 }
 
@@ -326,7 +479,22 @@ static void build_content(struct build_job *b)
 /* A version is made of the live one when that may be written and is shaped as the policy says. */
 static bool build_may_change(const struct zone *z)
 {
-	return z->have_meta && z->version && !z->rebuild && z->meta.is_signed == zone_is_signed_policy(z);
+	return z->have_meta && z->version && !zone_wants_build(z) &&
+	       z->meta.is_signed == zone_is_signed_policy(z);
+}
+
+/* Another chain for a version that is good: what upstream changes meanwhile goes out in that one. */
+static bool build_may_part(const struct zone *z)
+{
+	return z->have_meta && z->version && !z->rebuild && z->reshape && !z->next && z->meta.is_signed &&
+	       zone_is_signed_policy(z);
+}
+
+void build_gating(const struct build_job *b, struct gating *g, const struct keyset *ks, wall_t now)
+{
+	gating_init(g, b->zone, ks, &b->pol, now);
+	memcpy(g->p.salt, b->dp.salt, b->dp.salt_len);
+	g->p.salt_len = b->dp.salt_len;
 }
 
 static struct build_job *build_new_job(struct zone *z, struct transfer *t)
@@ -353,6 +521,8 @@ static struct build_job *build_new_job(struct zone *z, struct transfer *t)
 	b->pass = b->pol.unsigned_zone && z->conf->upstream_dnssec == UPDNSSEC_PASS;
 	b->was_signed = z->have_meta && z->meta.is_signed;
 	b->as_change = build_may_change(z);
+	b->parts = !b->as_change && build_may_part(z);
+	b->changes = z->changes;
 	b->chain_changes = z->have_meta && (!z->meta.is_signed || z->meta.denial != (uint8_t)b->pol.denial);
 	b->released = zone_release_holds(z, t->soa_fields.serial);
 	b->now = clk_wall();
@@ -371,9 +541,7 @@ static struct build_job *build_new_job(struct zone *z, struct transfer *t)
 		else
 			rand_bytes(b->dp.salt, b->dp.salt_len);
 	}
-	gating_init(&b->gating, z, &b->keys, &b->pol, b->now);
-	memcpy(b->gating.p.salt, b->dp.salt, b->dp.salt_len);
-	b->gating.p.salt_len = b->dp.salt_len;
+	build_gating(b, &b->gating, &b->keys, b->now);
 	if (!b->pol.unsigned_zone)
 		b->values = gate_new(&b->gating.p);
 	if (!b->pol.unsigned_zone)
@@ -405,6 +573,15 @@ void build_start(struct zone *z, struct transfer *t)
 		zone_event(z, EV_FAILED);
 		return;
 	}
+	if (z->next && !b->as_change) { /* its end is on its way */
+		wait_for_next(z);
+		setup_unref(b->setup);
+		gate_free(b->values);
+		free(b);
+		transfer_free(t);
+		zone_event(z, EV_LATER);
+		return;
+	}
 	z->build = b;
 	zone_job_begin(z);
 	log_msg(LL_INFO, "build", z->name, "event=started upstream=%u records=%llu", t->soa_fields.serial,
@@ -415,22 +592,10 @@ void build_start(struct zone *z, struct transfer *t)
 	}
 }
 
-/* Whoever has the job at this moment sees the mark and ends it;
- * only a build that waits in the guard is nobody's. */
 void build_cancel(struct zone *z)
 {
-	struct build_job *b = z->build;
-
-	if (!b || b->ending)
-		return;
-	atomic_store(&b->cancelled, true);
-	if (b->waiting) {
-		b->waiting = false;
-		b->err = ZS_ECANCEL;
-		build_failed(b);
-	} else if (!b->publishing && !b->in_gate && !b->changing) {
-		build_kick(b);
-	}
+	cancel(z->build);
+	cancel(z->next);
 }
 
 #define SUPERSEDE_MIN_S 60
@@ -459,6 +624,10 @@ static void published(void *arg)
 	struct zone *z = b->zone;
 
 	b->publishing = z->committing = false;
+	if (b->version) {
+		z->generations++;
+		routine_drop(z);
+	}
 	if (!b->err && z->state == ZONE_CLOSED) {
 		zone_dispose(z, (void (*)(void *))pub_unref, b->pub);
 		b->err = ZS_ECANCEL;
@@ -481,7 +650,8 @@ static void published(void *arg)
 	downstream_keys(z, &b->keys);
 	z->rebuild = false;
 	z->publish_ordered = false;
-	zone_input_taken(z, b->in);
+	if (!b->apart) /* else the orders and findings are those of a later input */
+		zone_input_taken(z, b->in);
 	log_msg(LL_NOTICE, "zone", z->name,
 		"event=published serial=%u upstream=%u records=%llu signatures=%llu made=%llu kept=%llu "
 		"ms=%lld",
@@ -506,9 +676,11 @@ static void publish_run(void *arg)
 	kv_close(b->base_kv);
 	kv_close(b->donor_kv);
 	b->base_kv = b->donor_kv = NULL;
-	/* What a refresh committed to the live generation meanwhile are signatures alone:
-	 * the build has its own. */
+	/* What the live generation got meanwhile are signatures alone, of which the build has its own; and
+	 * content, which was taken in (overtake.c). From here on it gets nothing. */
 	build_caught_up(b->out, store_version(z->store));
+	if (!b->err)
+		b->err = build_history(b);
 	began = clk_mono();
 	if (!b->err)
 		b->err = build_publish(b->out, &b->version);
@@ -520,6 +692,18 @@ static void publish_run(void *arg)
 		b->pub = publish_prepare(z->store, z->wire, &b->pub_meta, &b->earliest, &b->err);
 	}
 	mailbox_post(b->e->home, published, b);
+}
+
+void build_publish_now(struct build_job *b)
+{
+	struct zone *z = b->zone;
+
+	b->publishing = z->committing = true;
+	if (pool_post(b->e->workers, POOL_URGENT, publish_run, b) != 0) {
+		b->publishing = z->committing = false;
+		b->err = ZS_ENOMEM;
+		build_failed(b);
+	}
 }
 
 static bool serial_is_free(const struct build_job *b)
@@ -567,10 +751,5 @@ void build_publish_try(struct zone *z)
 		return;
 	}
 	b->waiting = false;
-	b->publishing = z->committing = true;
-	if (pool_post(b->e->workers, POOL_URGENT, publish_run, b) != 0) {
-		b->publishing = z->committing = false;
-		b->err = ZS_ENOMEM;
-		build_failed(b);
-	}
+	build_publish_now(b);
 }

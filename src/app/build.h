@@ -42,6 +42,7 @@ struct build_job {
 	char aside[64];                   /* what a damaged one was kept as */
 	struct snap *base;
 	struct kv *base_kv, *donor_kv;    /* signatures to reuse */
+	mono_t renewed;
 	struct extsort *expiry, *nsec3;
 
 	/* reader of the input: the pair that waits */
@@ -62,7 +63,7 @@ struct build_job {
 	struct signing *head, **tail;
 	size_t ngroups;
 	bool source_ended, bad_signatures;
-	enum build_stage stage;
+	atomic_int stage;                 /* enum build_stage */
 	atomic_bool cancelled;
 	int err;
 	bool held;
@@ -80,6 +81,13 @@ struct build_job {
 	bool publishing, in_gate, waiting, ending;
 	/* a difference against the live version is tried first; it is on its way */
 	bool as_change, changing;
+	/* it may go on beside the pipeline; it does (z->next) */
+	bool parts, apart;
+	struct version_job *taking;       /* what went out meanwhile, on its way into it */
+	uint64_t changes;                 /* of the zone, that it contains */
+	unsigned rounds;                  /* of taking in; the last one had little to do */
+	bool small;
+	atomic_ullong progress;           /* RRsets written */
 	bool keep_donor;
 	enum zone_event end_event;
 	struct timer retry;
@@ -112,10 +120,25 @@ void build_kick(struct build_job *b);
 /* the pipeline itself: called once with b->running set, then only through kicks */
 void build_advance(void *b);
 void build_stage_done(void *b);
+/* build.c, worker: another version of the live generation may be there */
+void build_base_renew(struct build_job *b);
 /* build.c, loop: the input went out as a change of the live version (or failed to); it is too large for
  * one */
 void build_changed(struct build_job *b, enum zone_event ev);
 void build_go_on(struct build_job *b);
+/* build.c, loop: it is out of the gate and has taken in all, z->committing is set for it: out with it */
+void build_publish_now(struct build_job *b);
+/* loop: one that has gone apart ends, and is tried again later; text: why */
+void build_apart_failed(struct build_job *b, const char *text);
+/* overtake.c, loop: a build that has gone apart is through the gate; its end is build_publish_now() or
+ * build_apart_failed() */
+void overtake_start(struct build_job *b);
+void overtake_cancel(struct build_job *b);
+/* the gate's parameters for what it writes */
+void build_gating(const struct build_job *b, struct gating *g, const struct keyset *ks, wall_t now);
+/* build_soa.c: what upstream changed before stays known, and what secondaries may ask from until this goes
+ * out; last, when the live generation gets no version any more (worker) */
+int build_history(struct build_job *b);
 /* build_soa.c: the SOA with its serial, META records; one small change on top of the content (worker) */
 int build_soa_group(struct build_job *b, struct signing *g);
 int build_soa_write(struct build_job *b, struct signing *g);

@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "faultmark.h"
 #include "build.h"
-#include "store/history.h"
 
 #define PIPE_GROUPS 12
 
@@ -63,6 +62,7 @@ static int write_item(struct build_job *b, struct signing_item *it, struct wr *w
 	int err = build_append(b->out, it->key, it->klen, it->val, it->vlen);
 
 	b->written += it->set.nsig;
+	atomic_fetch_add_explicit(&b->progress, 1, memory_order_relaxed);
 	if (err || !it->set.nsig)
 		return err;
 	w->len = 0;
@@ -149,7 +149,7 @@ static int send_group(struct build_job *b, struct signing *g)
 	g->state = GROUP_SENT;
 	b->inflight++;
 	pthread_mutex_unlock(&b->lock);
-	err = signing_submit(g, b->vault, SIGN_USER, group_back, b);
+	err = signing_submit(g, b->vault, b->parts ? SIGN_ROUTINE : SIGN_USER, group_back, b);
 	if (!err)
 		return 0;
 	pthread_mutex_lock(&b->lock);
@@ -176,6 +176,7 @@ static int fill(struct build_job *b)
 {
 	int err = resend(b);
 
+	build_base_renew(b);
 	while (!err && !b->source_ended && b->ngroups < PIPE_GROUPS && !atomic_load(&b->cancelled)) {
 		struct signing *g = signing_new(&b->signer, b->values, b->e->workers, b->zone->name,
 						&b->next_seq);
@@ -199,22 +200,6 @@ static int fill(struct build_job *b)
 
 /* --- stages --------------------------------------------------------------------------------------------- */
 
-/* What upstream changed before stays known (`zone diff`, `zone rollback`), and what secondaries may ask from
- * until this version goes out. Damaged history is not worth a build. */
-static int keep_history(struct build_job *b)
-{
-	struct kv *kv = NULL;
-	int err = b->base ? snap_kv(b->base, &kv) : ZS_ENOENT;
-
-	if (!err)
-		err = history_copy(kv, b->out);
-	kv_close(kv);
-	if (!damage_is(err))
-		return err == ZS_ENOENT ? 0 : err;
-	log_msg(LL_WARN, "store", b->zone->name, "event=history-lost: %s", zs_strerror(err));
-	return 0;
-}
-
 static int write_expiry(struct build_job *b)
 {
 	const uint8_t *k, *v;
@@ -223,9 +208,7 @@ static int write_expiry(struct build_job *b)
 
 	while (!err && !(err = extsort_next(b->expiry, &k, &kn, &v, &vn)))
 		err = build_append(b->out, k, kn, v, vn);
-	if (err == ZS_ENOENT)
-		err = keep_history(b);
-	return err ? err : build_checkpoint(b->out);
+	return err == ZS_ENOENT ? build_checkpoint(b->out) : err;
 }
 
 /* The source of this stage is through and everything is written: on to the next. */

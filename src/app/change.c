@@ -22,6 +22,7 @@
 struct preparing {
 	struct version_job *j;
 	struct kv *before, *after;
+	struct kv *live;            /* where a build takes in what went out since it began */
 	struct change_sums sums;
 	struct splice_sums spliced;
 	struct denial_params dp;
@@ -34,7 +35,7 @@ struct preparing {
 
 static int open_before(void *ctx, struct kv **out)
 {
-	return snap_kv(((struct preparing *)ctx)->j->base, out);
+	return version_base(((struct preparing *)ctx)->j, out);
 }
 
 static int open_after(void *ctx, struct kv **out)
@@ -49,6 +50,8 @@ static int apply(struct preparing *p)
 	struct version_job *j = p->j;
 	int err;
 
+	if (j->onto)
+		return overtake_merge(j, p->before, p->after, &p->sums);
 	if (j->input)
 		return build_input_merge(j->input, p->before, p->after, &p->sums);
 	err = ixfr_apply(j->in->ixfr, p->after, p->in, &p->sums);
@@ -137,13 +140,19 @@ static int judge_owner(struct preparing *p)
 	return err;
 }
 
+/* By the survey of a whole transfer; what is live was judged when it came. */
+static bool is_judged(const struct preparing *p)
+{
+	return p->j->input || p->j->onto;
+}
+
 /* Called with keys in order: an owner is judged when the next one begins, and once at the end. */
 static int judge_key(struct preparing *p, const uint8_t *key, size_t klen)
 {
 	size_t len = klen ? klen - 2 : 0;
 	int err = 0;
 
-	if (p->j->input || (len == p->apex_len && memcmp(key, p->apex, len) == 0) ||
+	if (is_judged(p) || (len == p->apex_len && memcmp(key, p->apex, len) == 0) ||
 	    (len && len == p->owner_len && memcmp(key, p->owner, len) == 0))
 		return 0;
 	if (p->owner_len)
@@ -159,7 +168,7 @@ static int judge_apex(struct preparing *p)
 {
 	int err;
 
-	if (p->j->input)
+	if (is_judged(p))
 		return 0;
 	memcpy(p->owner, p->apex, p->apex_len);
 	p->owner_len = p->apex_len;
@@ -175,7 +184,7 @@ static int judge(struct preparing *p)
 	char figures[96];
 	size_t n;
 
-	if (j->input) /* judged by the survey */
+	if (is_judged(p))
 		return 0;
 	if (now > p->in->max_records)
 		intake_hold(p->in, IR_RECORDS_LIMIT, j->zone->wire);
@@ -215,6 +224,28 @@ static int changed_key(void *ctx, const uint8_t **key, size_t *klen)
 	return err;
 }
 
+/* What is taken in has signatures in the live generation; what they replace is the build's. */
+static int plan_live(struct preparing *p, const uint8_t *key, size_t klen, const struct rrset *set,
+		     struct signing *g, const struct rrset *old)
+{
+	struct rrset live;
+	struct signing_item *it;
+	int err = version_load(p->live, p->j->zone->wire, key, klen, g->mem, &live);
+
+	if (err || !live.nsig)
+		return err && err != ZS_ENOENT
+			       ? err
+			       : signing_add(g, key, klen, set, old, true, p->j->pol.refresh);
+	live.exp_time = old ? old->exp_time : 0;
+	live.exp_seq = old ? old->exp_seq : 0;
+	err = signing_add(g, key, klen, set, &live, true, p->j->pol.refresh);
+	if (err)
+		return err;
+	it = (struct signing_item *)((char *)g->tail - offsetof(struct signing_item, next));
+	it->old_nsig = old ? old->nsig : 0;
+	return 0;
+}
+
 static int plan(struct preparing *p, const uint8_t *key, size_t klen, const struct rrset *set,
 		struct signing *g, bool signs)
 {
@@ -223,6 +254,8 @@ static int plan(struct preparing *p, const uint8_t *key, size_t klen, const stru
 
 	if (err && err != ZS_ENOENT)
 		return err;
+	if (p->live && signs && key[0] == TAB_RECORDS)
+		return plan_live(p, key, klen, set, g, err ? NULL : &old);
 	return signing_add(g, key, klen, set, err ? NULL : &old, signs, p->j->pol.refresh);
 }
 
@@ -438,6 +471,8 @@ int change_prepare(struct version_job *j)
 	params(&p);
 	if (!err)
 		err = open_after(&p, &p.after);
+	if (!err && j->onto)
+		err = snap_kv(j->base, &p.live);
 	if (!err)
 		err = apply(&p);
 	if (!err)
@@ -451,6 +486,7 @@ int change_prepare(struct version_job *j)
 	if (!err && j->compare)
 		err = compare(&p);
 	figures(&p);
+	kv_close(p.live);
 	kv_close(p.after);
 	kv_close(p.before);
 	if (err == ZS_ELIMIT)

@@ -135,6 +135,20 @@ static void sweep(json_t *z)
 	putchar('\n');
 }
 
+static void building(json_t *z)
+{
+	json_t *b = json_object_get(z, "building");
+	char serial[32], rrsets[32];
+
+	if (!json_is_object(b))
+		return;
+	printf("  %-12s %s since %s: %s, %s RRsets, of upstream's %s; changes %s\n", "building",
+	       show_text(b, "denial"), show_text(b, "since"), show_text(b, "stage"),
+	       number(b, "rrsets", rrsets),
+	       number(b, "upstream_serial", serial),
+	       json_is_true(json_object_get(b, "changes_wait")) ? "wait for its end" : "go on");
+}
+
 static void vetoed(json_t *z)
 {
 	json_t *v = json_object_get(z, "vetoed");
@@ -183,6 +197,7 @@ static void one(json_t *z)
 	vetoed(z);
 	line("policy", show_text(z, "policy"));
 	version(z);
+	building(z);
 	line("last check", show_text(up, "last_check"));
 	line("next check", show_text(up, "next_check"));
 	line("expires", show_text(up, "expire"));

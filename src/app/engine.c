@@ -451,16 +451,17 @@ static bool uses_keystore(const struct zone *z, const struct keystore *ks)
 /* Work that waits for a key store which is away is not stuck, but an alarm: nothing waits in silence. */
 static void keystore_away(struct zone *z, const struct keystore *ks, const struct vclient_stats *st)
 {
-	if (z->routine || z->version_job || z->change_job || z->state == ZONE_BUILD)
+	if (z->routine || z->version_job || z->change_job || z->next || z->state == ZONE_BUILD)
 		zone_alarm_set(z, ALARM_SIGNING, "signing waits for key store %s: %s", ks->name, st->state);
 }
 
 /* What had failed while it was away does not wait for its back-off. */
 static void keystore_back(struct zone *z)
 {
-	if (!z->alarm[ALARM_SIGNING])
+	if (!z->alarm[ALARM_SIGNING] && !z->alarm[ALARM_BUILD])
 		return;
-	z->sign_fails = z->local_fails = 0;
+	z->sign_fails = z->local_fails = z->next_fails = 0;
+	z->next_due = (mono_t){ 0 };
 	version_schedule(z);
 	if (z->state == ZONE_IDLE)
 		upstream_schedule(z, 0);

@@ -77,6 +77,10 @@ static void states(const struct engine *e, struct mtext *m)
 				  LABELS({ "zone", z->name },
 					 { "alarm", zone_alarm_name((enum zone_alarm)a) }),
 				  z->alarm[a]);
+	mtext_family(m, "zoneseal_zone_building", M_GAUGE,
+		     "1 while another chain is built and changes go out in the live one.");
+	EACH(e, z)
+		mtext_u64(m, LABELS({ "zone", z->name }), z->next != NULL);
 	mtext_family(m, "zoneseal_zone_served", M_GAUGE,
 		     "1 when the zone is answered from a published version.");
 	EACH(e, z)

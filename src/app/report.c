@@ -6,6 +6,7 @@
  */
 #include <string.h>
 #include "base/text.h"
+#include "build.h"
 #include "ctlproto.h"
 #include "report.h"
 #include "zone.h"
@@ -277,6 +278,25 @@ static json_t *resign(const struct zone *z)
 			 (json_int_t)(z->resign_of > z->resign_done ? z->resign_of : z->resign_done));
 }
 
+/* A generation that is built while changes go out in the live one. */
+static json_t *building(const struct zone *z)
+{
+	static const char *const stages[] = {
+		[STAGE_RECORDS] = "records", [STAGE_DENIAL] = "chain", [STAGE_EXPIRY] = "chain",
+		[STAGE_CONTENT_DONE] = "chain", [STAGE_SOA] = "gate", [STAGE_SOA_DONE] = "gate",
+	};
+	const struct build_job *b = z->next;
+
+	if (!b)
+		return json_null();
+	return json_pack("{s:s, s:s, s:o, s:I, s:I, s:i, s:b}", "stage",
+			 b->rounds ? "taking-in" : stages[b->stage], "denial",
+			 b->pol.denial == DENIAL_NSEC3 ? b->pol.opt_out ? "nsec3-opt-out" : "nsec3" : "nsec",
+			 "since", report_time(b->now.s), "upstream_serial",
+			 (json_int_t)b->in->soa_fields.serial, "rrsets", counter(&b->progress), "rounds",
+			 (int)b->rounds, "changes_wait", z->barred);
+}
+
 /* What was ordered and stands. */
 static json_t *orders(const struct zone *z)
 {
@@ -308,6 +328,7 @@ json_t *report_zone_brief(struct zone *z)
 	json_object_set_new(o, "hold", json_boolean(z->orders.hold));
 	json_object_set_new(o, "order_failed", json_boolean(z->order_failed));
 	json_object_set_new(o, "resign", resign(z));
+	json_object_set_new(o, "building", building(z));
 	return o;
 }
 

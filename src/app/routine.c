@@ -362,6 +362,14 @@ void routine_cancel(struct version_job *j)
 		signset_cancel(&j->sets);
 }
 
+void routine_drop(struct zone *z)
+{
+	if (!z->routine)
+		return;
+	z->routine->dropped = true;
+	routine_cancel(z->routine);
+}
+
 /* --- when ----------------------------------------------------------------------------------------------- */
 
 static void start(struct zone *z);
@@ -437,7 +445,8 @@ static void start(struct zone *z)
 	}
 	if (z->orders.have_serial && !z->change_job && downstream_guard_passed(z) && version_routine(z))
 		return;
-	if (z->orders.have_serial || !downstream_guard_passed(z) || !(j = version_new(z, VERSION_ROUTINE))) {
+	if (z->orders.have_serial || !downstream_guard_passed(z) ||
+	    !(j = version_new(z, VERSION_ROUTINE, NULL))) {
 		timer_set(z->e->timers, &z->sign_timer, MONO_S(2), start_timer, z);
 		return;
 	}

@@ -245,7 +245,7 @@ static bool may_ask(struct sweep_pause *p)
 static void rebuild(struct zone *z)
 {
 	z->sweep.trouble = true;
-	if (z->rebuild || !may_ask(&z->sweep.rebuilds))
+	if (z->rebuild || z->next || !may_ask(&z->sweep.rebuilds))
 		return;
 	z->rebuild = true;
 	log_msg(LL_NOTICE, "sweep", z->name, "event=rebuild: the zone is built anew from upstream");
@@ -496,7 +496,7 @@ static void round_end(struct zone *z)
 	s->last_keys = s->keys ? s->keys : 1;
 	s->keys = 0;
 	s->at.len = 0;
-	if (!s->found && !z->rebuild) {
+	if (!s->found && !z->rebuild && !z->reshape) {
 		s->trouble = false;
 		s->rebuilds.streak = s->compares.streak = 0;
 		healed(z);

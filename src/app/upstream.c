@@ -72,6 +72,8 @@ void upstream_schedule(struct zone *z, int64_t seconds)
 		seconds = retry_seconds(z);
 	}
 	us = seconds ? jittered(MONO_S(seconds)) : 0;
+	if (z->reshape && !z->next && z->next_due.us && us > mono_diff(z->next_due, clk_mono()))
+		us = clamp(mono_diff(z->next_due, clk_mono()), 0, us);
 	z->check_due = wall_add(clk_wall(), us / 1000000);
 	timer_set(z->e->timers, &z->check_timer, us, check_timer, z);
 }
@@ -192,7 +194,7 @@ static bool is_newer(const struct zone *z, uint32_t serial)
 	if (!z->have_meta || !z->meta.have_upstream || z->force_transfer)
 		return true;
 	o = serial_cmp(serial, z->meta.upstream_serial);
-	return o == SERIAL_GT || ((z->rebuild || z->compare) && o == SERIAL_EQ);
+	return o == SERIAL_GT || ((zone_wants_build(z) || z->compare) && o == SERIAL_EQ);
 }
 
 static void hear_news(struct zone *z, uint32_t serial)
@@ -234,7 +236,7 @@ static void judge_serial(struct zone *z, const struct soa *soa)
 		zone_event(z, EV_HELD);
 	} else if (is_newer(z, soa->serial)) {
 		hear_news(z, soa->serial);
-		zone_event(z, EV_NEWER);
+		zone_event(z, z->next && (z->large || z->rebuild) ? EV_LATER : EV_NEWER);
 	} else if (soa->serial == z->meta.upstream_serial) {
 		judge_same(z);
 	} else {
@@ -287,7 +289,7 @@ void upstream_notified(struct zone *z, bool has_serial, uint32_t serial)
 {
 	/* a hint only: what we have is not news, but it proves no primary's agreement either (it resets no
 	 * clock) */
-	if (has_serial && z->have_meta && z->meta.have_upstream && !z->rebuild &&
+	if (has_serial && z->have_meta && z->meta.have_upstream && !zone_wants_build(z) &&
 	    serial_cmp(serial, z->meta.upstream_serial) == SERIAL_EQ)
 		return;
 	if (z->have_meta && (!has_serial || serial_cmp(serial, z->meta.upstream_serial) == SERIAL_GT))
@@ -588,8 +590,9 @@ static const struct xfrin_ops xfr_ops = { .on_rr = on_rr, .done = on_done };
 /* A difference can be used on a stored version that is shaped as the policy says. */
 static bool asks_difference(const struct zone *z)
 {
-	return z->have_meta && z->version && z->meta.have_upstream && !z->force_transfer && !z->rebuild &&
-	       !z->want_axfr && !z->compare && z->meta.is_signed == zone_is_signed_policy(z);
+	return z->have_meta && z->version && z->meta.have_upstream && !z->force_transfer &&
+	       !zone_wants_build(z) && !z->want_axfr && !z->compare &&
+	       z->meta.is_signed == zone_is_signed_policy(z);
 }
 
 struct transfer *transfer_new(struct zone *z)

@@ -80,18 +80,16 @@ static void sets_done(void *arg)
 	struct version_job *j = arg;
 
 	if (atomic_fetch_sub(&j->pending, 1) == 1)
-		mailbox_post(j->e->home, signed_home, j);
+		mailbox_post(j->e->home, j->onto ? overtake_signed : signed_home, j);
 }
 
 static void set_init(struct version_job *j, struct signset *s)
 {
 	signset_init(s);
 	s->signer = &j->signer;
-	s->gate = j->values;
 	s->pool = j->e->workers;
 	s->zone_name = j->zone->name;
-	s->next_seq = &j->zone->next_seq;
-	s->vault = j->vault;
+	s->next_seq = j->onto ? &j->onto->next_seq : &j->zone->next_seq;
 	/* the SOA is what a version waits for last: it does not queue behind what comes after it */
 	s->prio = j->kind == VERSION_CHANGE || s == &j->soa ? SIGN_USER : SIGN_ROUTINE;
 	s->group_items = GROUP_ITEMS;
@@ -114,26 +112,39 @@ static int soa_stored(struct version_job *j, const struct rrset *old, struct are
 	return 0;
 }
 
+/* A job that waits holds no snapshot: then it is the newest version that is read. */
+int version_base(struct version_job *j, struct kv **out)
+{
+	struct snap *snap = NULL;
+	int err;
+
+	if (j->onto)
+		return build_kv(j->onto->out, out);
+	if (j->base)
+		return snap_kv(j->base, out);
+	err = store_snap(j->zone->store, &snap);
+	if (!err)
+		err = snap_kv(snap, out);
+	snap_unref(snap);
+	return err;
+}
+
 /* The SOA in a set of its own: it is made again when the serial has to move on. */
-static int soa_add(struct version_job *j)
+int version_soa(struct version_job *j)
 {
 	uint8_t key[KEY_MAX], okey[OKEY_MAX];
 	size_t klen = key_record(key, okey, name_okey(j->zone->wire, okey), T_SOA);
 	struct signing *g;
-	struct snap *snap = NULL;
 	struct kv *kv = NULL;
 	struct rrset old, set;
 	int err;
 
 	signset_clear(&j->soa);
 	g = signset_room(&j->soa);
-	err = g ? store_snap(j->zone->store, &snap) : ZS_ENOMEM;
-	if (!err)
-		err = snap_kv(snap, &kv);
+	err = g ? version_base(j, &kv) : ZS_ENOMEM;
 	if (!err)
 		err = version_load(kv, j->zone->wire, key, klen, g->mem, &old);
 	kv_close(kv);
-	snap_unref(snap);
 	if (!err)
 		err = j->kind == VERSION_CHANGE
 			      ? transfer_soa(j->in, j->serial, j->clamp ? j->pol.refresh : 0, g->mem, &set)
@@ -145,7 +156,7 @@ static void soa_run(void *arg)
 {
 	struct version_job *j = arg;
 
-	j->err = soa_add(j);
+	j->err = version_soa(j);
 	atomic_store(&j->pending, 1);
 	if (j->err)
 		sets_done(j);
@@ -153,17 +164,26 @@ static void soa_run(void *arg)
 		signset_run(&j->soa);
 }
 
-/* Again for those that met a full client. */
-static void run_again(void *arg)
+void version_run(struct version_job *j, bool again)
 {
-	struct version_job *j = arg;
-	bool sets = j->sets.err == ZS_EAGAIN, soa = j->soa.err == ZS_EAGAIN;
+	bool sets = !again || j->sets.err == ZS_EAGAIN, soa = !again || j->soa.err == ZS_EAGAIN;
 
+	if (j->err || j->same) {
+		atomic_store(&j->pending, 1);
+		sets_done(j);
+		return;
+	}
+	/* the first one may be through before the second begins: j is not over while it is pending */
 	atomic_store(&j->pending, sets + soa);
-	if (sets)
-		signset_run(&j->sets);
 	if (soa)
 		signset_run(&j->soa);
+	if (sets)
+		signset_run(&j->sets);
+}
+
+static void run_again(void *arg)
+{
+	version_run(arg, true);
 }
 
 /* --- prepare -------------------------------------------------------------------------------------------- */
@@ -185,7 +205,7 @@ bool version_spreads(uint64_t made, uint64_t all)
 	return made > SPREAD_SIGNATURES && made > all / 10;
 }
 
-static void spread(struct version_job *j)
+void version_spread(struct version_job *j)
 {
 	uint64_t made = 0;
 
@@ -214,9 +234,9 @@ static void prepare(void *arg)
 	if (!j->err)
 		j->err = change_prepare(j);
 	if (!j->err && !j->same)
-		j->err = soa_add(j);
+		j->err = version_soa(j);
 	if (!j->err)
-		spread(j);
+		version_spread(j);
 	if (j->err == ZS_ENOENT && j->base) /* META or the SOA: every version has them */
 		j->err = ZS_ECRC;
 	j->damaged = !j->misfit && damage_is(j->err);
@@ -224,14 +244,7 @@ static void prepare(void *arg)
 		view_park(j->view);
 	snap_unref(j->base);
 	j->base = NULL;
-	atomic_store(&j->pending, j->err || j->same ? 1 : 2);
-	if (j->err || j->same) {
-		sets_done(j);
-		return;
-	}
-	/* the first one may be through before the second begins: j is not over while it is pending */
-	signset_run(&j->soa);
-	signset_run(&j->sets);
+	version_run(j, false);
 }
 
 static void version_done(void *arg);
@@ -283,8 +296,7 @@ static void version_end(struct version_job *j, bool ok, enum zone_event ev)
 	zone_job_end(z);
 }
 
-/* What the gate or the verifier found, counted and described. */
-static void describe_veto(struct version_job *j, char *text, size_t cap)
+void version_describe_veto(struct version_job *j, char *text, size_t cap)
 {
 	if (j->err == ZS_EBADSIG) {
 		atomic_fetch_add(&j->zone->count.vetoes[GATE_BAD_SIG], 1);
@@ -294,13 +306,8 @@ static void describe_veto(struct version_job *j, char *text, size_t cap)
 	gating_report(j->zone, j->gate);
 	gating_describe(j->gate, text, cap);
 	/* a neighbour of the change: what the version writes itself was read back before */
-	if (gate_count(j->gate, GATE_STORED))
+	if (gate_count(j->gate, GATE_STORED) && !j->onto)
 		zone_damaged(j->zone, ZS_ECRC, j->kind == VERSION_CHANGE ? "a change" : "a refresh");
-}
-
-static bool is_veto(const struct version_job *j)
-{
-	return j->err == ZS_EVETO || j->err == ZS_EBADSIG;
 }
 
 /* This generation takes no commit any more, or must not be read any more: the next one is built. */
@@ -323,9 +330,9 @@ static void undo_failed(struct version_job *j)
 	char text[400];
 
 	if (j->undone) {
-		orders_rolled_back(z, NULL);
-	} else if (is_veto(j)) {
-		describe_veto(j, text, sizeof(text));
+		orders_rolled_back(z, j->undo, NULL);
+	} else if (version_is_veto(j)) {
+		version_describe_veto(j, text, sizeof(text));
 		orders_rolled_back(z, j->undo, text);
 	} else if (j->too_large) {
 		orders_rolled_back(z, j->undo, "the difference is too large for one version");
@@ -358,8 +365,8 @@ static void change_failed(struct version_job *j)
 	} else if (j->err == ZS_EHELD) {
 		held_input(z, j->in, j->reason);
 		version_end(j, true, EV_HELD);
-	} else if (is_veto(j)) {
-		describe_veto(j, text, sizeof(text));
+	} else if (version_is_veto(j)) {
+		version_describe_veto(j, text, sizeof(text));
 		held_veto(z, j->in->soa_fields.serial, text);
 		version_end(j, true, EV_HELD);
 	} else if (!j->in_full && (j->too_large || j->misfit)) { /* the whole zone is asked for, at once */
@@ -380,8 +387,8 @@ void version_routine_failed(struct version_job *j)
 	struct zone *z = j->zone;
 	char text[400];
 
-	if (is_veto(j)) {
-		describe_veto(j, text, sizeof(text));
+	if (version_is_veto(j)) {
+		version_describe_veto(j, text, sizeof(text));
 		zone_alarm_set(z, ALARM_VETO, "refresh vetoed by the gate, the last good version stays: %s",
 			       text);
 	} else {
@@ -401,7 +408,7 @@ static void version_failed(struct version_job *j)
 	}
 }
 
-static void count_signatures(struct zone *z, const struct signset *s, struct signset_sums *sum)
+static void count_set(struct zone *z, const struct signset *s, struct signset_sums *sum)
 {
 	struct signset_sums one;
 
@@ -417,14 +424,21 @@ static void count_signatures(struct zone *z, const struct signset *s, struct sig
 	sum->rrsets += one.rrsets;
 }
 
+struct signset_sums version_count(struct version_job *j)
+{
+	struct signset_sums sum = { .kept = 0 };
+
+	count_set(j->zone, &j->sets, &sum);
+	count_set(j->zone, &j->soa, &sum);
+	count_set(j->zone, &j->along, &sum);
+	return sum;
+}
+
 static void published(struct version_job *j)
 {
 	struct zone *z = j->zone;
-	struct signset_sums sum = { .kept = 0 };
+	struct signset_sums sum = version_count(j);
 
-	count_signatures(z, &j->sets, &sum);
-	count_signatures(z, &j->soa, &sum);
-	count_signatures(z, &j->along, &sum);
 	z->version = j->version;
 	downstream_keys(z, &j->keys);
 	zone_alarm_clear(z, ALARM_SIGNING);
@@ -463,6 +477,7 @@ static void version_done(void *arg)
 	struct zone *z = j->zone;
 
 	z->committing = false;
+	z->changes += j->version && j->kind == VERSION_CHANGE;
 	if (j->err && j->version) { /* committed, but not readable just now */
 		downstream_raise_floor(z, j->serial, "committed");
 		publish_again(z);
@@ -505,6 +520,14 @@ static bool order_waits(const struct version_job *j)
 	       (!z->have_floor || serial_cmp(z->orders.serial, z->floor) == SERIAL_GT);
 }
 
+bool version_serial_fits(const struct version_job *j)
+{
+	const struct zone *z = j->zone;
+
+	return j->soa.head && (!z->have_floor || serial_cmp(j->serial, z->floor) == SERIAL_GT) &&
+	       !order_waits(j);
+}
+
 /* Signed: the SOA gets its serial, then it is written, as soon as nobody else writes. */
 static void go_on(struct version_job *j)
 {
@@ -513,13 +536,15 @@ static void go_on(struct version_job *j)
 	j->waiting = z->committing || (j->kind == VERSION_ROUTINE && z->change_job);
 	if (j->waiting)
 		return;
-	if (z->orders.hold && j->kind == VERSION_CHANGE && !j->undo) { /* ordered meanwhile */
+	if (z->orders.hold && j->kind == VERSION_CHANGE && !j->undo) /* ordered meanwhile */
 		j->err = ZS_ECANCEL;
+	else if (j->generation != z->generations) /* what is due is due in the new one; a change waited */
+		j->err = ZS_ESTALE;
+	if (j->err) {
 		version_failed(j);
 		return;
 	}
-	if (j->soa.head && (!z->have_floor || serial_cmp(j->serial, z->floor) == SERIAL_GT) &&
-	    !order_waits(j)) {
+	if (version_serial_fits(j)) {
 		z->committing = true;
 		if (j->kind == VERSION_CHANGE && z->routine) /* what is signed goes along */
 			routine_give(z->routine, &j->along, j);
@@ -574,15 +599,20 @@ static void signed_home(void *arg)
 		go_on(j);
 }
 
+static int version_arm(struct version_job *j);
+
 /* A change begins when nobody writes and secondaries were heard after the start. */
 static void change_begin(void *arg)
 {
 	struct version_job *j = arg;
 	struct zone *z = j->zone;
 
-	j->waiting = z->committing || !downstream_guard_passed(z);
-	if (z->state == ZONE_CLOSED) {
+	j->waiting = z->committing || z->barred || !downstream_guard_passed(z);
+	if (z->state == ZONE_CLOSED)
 		j->err = ZS_ECANCEL;
+	else if (!j->waiting && j->generation != z->generations) /* it has waited for this one */
+		j->err = version_arm(j);
+	if (j->err) {
 		version_failed(j);
 	} else if (j->waiting) { /* asked again by timer and by who made it wait */
 		timer_set(z->e->timers, &j->retry, MONO_S(1), change_begin, j);
@@ -605,12 +635,14 @@ void version_wake(struct zone *z)
 	}
 	if (z->version_job && z->version_job->waiting)
 		go_on(z->version_job);
+	if (z->next)
+		overtake_wake(z);
 	routine_look(z);
 }
 
 bool version_routine(struct zone *z)
 {
-	struct version_job *j = version_new(z, VERSION_ROUTINE);
+	struct version_job *j = version_new(z, VERSION_ROUTINE, NULL);
 
 	if (!j)
 		return false;
@@ -623,35 +655,53 @@ bool version_routine(struct zone *z)
 	return true;
 }
 
-struct version_job *version_new(struct zone *z, enum version_kind kind)
+/* Times, keys and gates are those of the generation that it is made over. */
+static int version_arm(struct version_job *j)
+{
+	struct zone *z = j->zone;
+	uint64_t seed = 0;
+
+	rand_bytes(&seed, sizeof(seed));
+	j->generation = z->generations;
+	j->keys = z->keys;
+	j->now = clk_wall();
+	signer_init(&j->signer, z->wire, &j->keys, &j->pol, j->now, seed, false);
+	if (j->onto)
+		build_gating(j->onto, &j->gating, &j->keys, j->now);
+	else
+		gating_stored(&j->gating, z, &j->keys, &j->pol, j->now);
+	if (!z->meta.is_signed)
+		return 0;
+	j->vault = keying_vault(z->e, &j->keys, &j->pol);
+	gate_free(j->values);
+	j->values = gate_new(&j->gating.p);
+	if (!j->values) /* nothing is written that was not verified */
+		return ZS_ENOMEM;
+	gate_remember(j->values);
+	j->sets.gate = j->soa.gate = j->values;
+	j->sets.vault = j->soa.vault = j->vault;
+	return 0;
+}
+
+struct version_job *version_new(struct zone *z, enum version_kind kind, struct build_job *onto)
 {
 	struct version_job *j = calloc(1, sizeof(*j));
-	uint64_t seed = 0;
 
 	if (!j)
 		return NULL;
-	rand_bytes(&seed, sizeof(seed));
 	j->kind = kind;
 	j->zone = z;
 	j->e = z->e;
-	j->pol = *z->conf->policy;
-	j->keys = z->keys;
-	j->now = clk_wall();
+	j->onto = onto;
+	j->pol = onto ? onto->pol : *z->conf->policy;
 	j->began = clk_mono();
-	signer_init(&j->signer, z->wire, &j->keys, &j->pol, j->now, seed, false);
-	gating_stored(&j->gating, z, &j->keys, &j->pol, j->now);
-	if (z->meta.is_signed) {
-		j->vault = keying_vault(z->e, &j->keys, &j->pol);
-		j->values = gate_new(&j->gating.p);
-		if (!j->values) { /* nothing is written that was not verified */
-			free(j);
-			return NULL;
-		}
-		gate_remember(j->values);
-	}
 	set_init(j, &j->sets);
 	set_init(j, &j->soa);
 	signset_init(&j->along);
+	if (version_arm(j)) {
+		version_free(j);
+		return NULL;
+	}
 	j->setup = setup_ref(z->setup);
 	j->history.versions = z->conf->history_versions;
 	j->history.bytes = z->conf->history_bytes;
@@ -662,7 +712,7 @@ struct version_job *version_new(struct zone *z, enum version_kind kind)
 static bool change_new(struct zone *z, struct transfer *t, struct build_job *input, uint64_t undo)
 {
 	const char *fault = z->meta.is_signed ? engine_clock_fault(z->e, z->meta.last_inception) : NULL;
-	struct version_job *j = fault || z->e->quitting ? NULL : version_new(z, VERSION_CHANGE);
+	struct version_job *j = fault || z->e->quitting ? NULL : version_new(z, VERSION_CHANGE, NULL);
 
 	if (fault)
 		zone_alarm_set(z, ALARM_CLOCK, "%s: nothing is signed", fault);

@@ -6,6 +6,8 @@
 #ifndef ZONESEAL_SRC_APP_VERSION_H
 #define ZONESEAL_SRC_APP_VERSION_H
 
+#include "base/err.h"
+#include "dns/change.h"
 #include "gating.h"
 #include "signset.h"
 #include "transfer.h"
@@ -48,6 +50,15 @@ struct version_job {
 	bool misfit;                      /* the IXFR does not fit what is stored */
 	uint64_t undo;                    /* the version whose content is wanted again; 0: not a rollback */
 	bool undone;                      /* the live version has that content already */
+	uint64_t generation;              /* of the zone, for which the gates were made */
+	/* a build that takes in what went out since it began: the version is made over its generation
+	 * (overtake.c); NULL: over the live one */
+	struct build_job *onto;
+	bool differs;                     /* the live content is not the build's any more */
+	bool partial;                     /* there was more of it than one round takes */
+	uint64_t seen;                    /* z->changes when the live content was looked at */
+	bool last;                        /* it has seen all of it: the build goes out behind its commit */
+	int64_t checked, transferred, inception; /* of the live META */
 	bool started;
 	bool damaged;                     /* err was met in what is stored */
 
@@ -79,6 +90,9 @@ struct version_job {
 	int err;
 };
 
+/* overtake.c, worker: what differs from the live content into the view over the build. loop: it is signed. */
+int overtake_merge(struct version_job *j, struct kv *before, struct kv *after, struct change_sums *sums);
+void overtake_signed(void *job);
 /* change.c, worker: the difference into the view, then everything it changes into j->sets. ZS_EHELD with
  * j->reason; ZS_ELIMIT: zone-sized */
 int change_prepare(struct version_job *j);
@@ -96,7 +110,8 @@ bool routine_still_fits(struct kv *kv, const struct signing_item *it);
 /* version.c */
 #define SPREAD_SIGNATURES 1000
 bool version_spreads(uint64_t made, uint64_t all);
-struct version_job *version_new(struct zone *z, enum version_kind kind);
+/* onto: see above */
+struct version_job *version_new(struct zone *z, enum version_kind kind, struct build_job *onto);
 void version_free(void *job);
 /* what the collecting job has signed becomes a version; nothing but the SOA when there is no such job */
 bool version_routine(struct zone *z);
@@ -105,7 +120,26 @@ void version_routine_failed(struct version_job *j); /* alarms, counts */
 int version_load(struct kv *kv, const uint8_t *zone, const uint8_t *key, size_t klen, struct arena *mem,
 		 struct rrset *out);
 
+/* worker: a handle on what the version is made over */
+int version_base(struct version_job *j, struct kv **out);
+int version_soa(struct version_job *j);  /* worker: the SOA with j->serial into j->soa */
+void version_spread(struct version_job *j);
+/* worker: those sets that met a full client, once more; else both, for the first time */
+void version_run(struct version_job *j, bool again);
+/* loop: j->serial is above the floor, and none other is ordered */
+bool version_serial_fits(const struct version_job *j);
+struct signset_sums version_count(struct version_job *j); /* signatures, for the metrics; made: the sum */
+/* What the gate or the verifier found, counted and described. */
+void version_describe_veto(struct version_job *j, char *text, size_t cap);
+static inline bool version_is_veto(const struct version_job *j)
+{
+	return j->err == ZS_EVETO || j->err == ZS_EBADSIG;
+}
+
 /* version_commit.c, worker: j->version and j->pub, or j->err */
 void version_commit(struct version_job *j);
+/* parts of it: what is signed into the view, with META and key state; the gate over that */
+int version_write(struct version_job *j);
+int version_gate(struct version_job *j);
 
 #endif

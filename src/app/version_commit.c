@@ -28,12 +28,10 @@ static int next_change(void *ctx, const uint8_t **key, size_t *klen)
 
 static int open_base(void *ctx, struct kv **out)
 {
-	struct version_job *j = ctx;
-
-	return snap_kv(j->base, out);
+	return version_base(ctx, out);
 }
 
-static int run_gate(struct version_job *j)
+int version_gate(struct version_job *j)
 {
 	struct change_iter it = { .view = j->view };
 	struct kv *kv = NULL;
@@ -78,9 +76,15 @@ static void meta_apply(struct version_job *j)
 		m->upstream_soa_ttl = j->in->soa_ttl;
 		if (!j->undo)
 			m->upstream_checked = m->transferred = j->now.s;
+		if (j->onto) {
+			m->upstream_checked = j->checked;
+			m->transferred = j->transferred;
+			if (m->last_inception < j->inception)
+				m->last_inception = j->inception;
+		}
 	}
 	m->signed_serial = j->serial;
-	m->next_seq = atomic_load(&j->zone->next_seq);
+	m->next_seq = atomic_load(j->soa.next_seq);
 	m->published = clk_wall().s;
 	if (m->is_signed)
 		m->signed_at = m->published;
@@ -118,7 +122,7 @@ static int write_routine(struct version_job *j, struct kv *kv, struct signset *s
 	return err;
 }
 
-static int write_all(struct version_job *j)
+int version_write(struct version_job *j)
 {
 	struct wr w = wr_growing(TBS_MAX * 2);
 	struct kv *kv = NULL;
@@ -224,11 +228,11 @@ void version_commit(struct version_job *j)
 	if (!j->err)
 		j->err = keystate_ceiling(j->zone->store, &j->keys, j->serial);
 	if (!j->err)
-		j->err = write_all(j);
+		j->err = version_write(j);
 	if (!j->err)
 		j->err = write_history(j);
 	if (!j->err)
-		j->err = run_gate(j);
+		j->err = version_gate(j);
 	began = clk_mono();
 	if (!j->err)
 		j->err = store_commit(j->zone->store, j->view, &j->version);

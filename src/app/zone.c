@@ -87,8 +87,15 @@ void zone_compare_policy(struct zone *z)
 	char want[sizeof(z->meta.content_policy)];
 
 	policy_print(z->conf->policy, want, sizeof(want));
-	if (z->have_meta && strcmp(want, z->meta.content_policy) != 0)
-		z->rebuild = true;
+	z->reshape = z->have_meta && strcmp(want, z->meta.content_policy) != 0;
+}
+
+/* One that failed is tried again after a while; what is wrong with the live generation waits for nothing. */
+bool zone_wants_build(const struct zone *z)
+{
+	bool waits = z->next_due.us && mono_diff(z->next_due, clk_mono()) > 0;
+
+	return !z->next && (z->rebuild || (z->reshape && !waits));
 }
 
 /* The store is read: what is stored is served already.
@@ -134,6 +141,25 @@ static void act_held(struct zone *z)
 	upstream_schedule(z, z->held && z->held_vetoes && !z->quarantined ? -3 : -2);
 }
 
+/* The build goes on by itself; upstream is followed in the live generation. */
+static void act_apart(struct zone *z)
+{
+	z->check_fails = z->local_fails = 0;
+	z->round_done = true;
+	zone_alarm_clear(z, ALARM_UPSTREAM);
+	upstream_schedule(z, -2);
+}
+
+/* What the live generation cannot take waits for the one that is being built. */
+static void act_later(struct zone *z)
+{
+	transfer_free(z->transfer);
+	z->transfer = NULL;
+	z->check_fails = 0;
+	z->round_done = true;
+	upstream_schedule(z, -2);
+}
+
 /* A difference goes out as a change; so does a whole transfer, once it has been judged (build.c). */
 static void act_build(struct zone *z)
 {
@@ -169,7 +195,7 @@ static void act_published(struct zone *z)
 	zone_alarm_clear(z, ALARM_UPSTREAM);
 	zone_compare_policy(z);
 	upstream_expire_check(z);
-	upstream_schedule(z, z->rebuild || z->compare ? 0 : -2);
+	upstream_schedule(z, zone_wants_build(z) || z->compare ? 0 : -2);
 }
 
 static uint64_t dropped_records(const struct intake *in)
@@ -248,7 +274,8 @@ static const struct transition table[ZONE_STATE_COUNT][ZONE_EVENT_COUNT] = {
 			[EV_CLOSE] = GO(CLOSED, act_close) },
 	[ZONE_CHECKING] = { [EV_SAME] = GO(IDLE, upstream_refreshed), [EV_NEWER] = GO(KEYS, keying_run),
 			    [EV_FAILED] = GO(IDLE, act_failed), [EV_HELD] = GO(IDLE, act_held),
-			    [EV_CHECK] = GO(CHECKING, act_check_later), [EV_CLOSE] = GO(CLOSED, act_close) },
+			    [EV_LATER] = GO(IDLE, act_later), [EV_CHECK] = GO(CHECKING, act_check_later),
+			    [EV_CLOSE] = GO(CLOSED, act_close) },
 	[ZONE_KEYS] = { [EV_KEYS_DONE] = GO(QUEUED, upstream_queue), [EV_FAILED] = GO(IDLE, act_failed),
 			[EV_CHECK] = GO(KEYS, act_check_later), [EV_CLOSE] = GO(CLOSED, act_close) },
 	[ZONE_QUEUED] = { [EV_SLOT] = GO(TRANSFER, upstream_transfer), [EV_FAILED] = GO(IDLE, act_failed),
@@ -261,6 +288,7 @@ static const struct transition table[ZONE_STATE_COUNT][ZONE_EVENT_COUNT] = {
 			 [EV_REDO] = GO(QUEUED, upstream_queue),
 			 [EV_BUILT] = GO(GUARD, build_publish_try), [EV_HELD] = GO(IDLE, act_held),
 			 [EV_FAILED] = GO(IDLE, act_failed), [EV_CHECK] = GO(BUILD, act_check_later),
+			 [EV_APART] = GO(IDLE, act_apart), [EV_LATER] = GO(IDLE, act_later),
 			 [EV_CLOSE] = GO(CLOSED, act_close) },
 	[ZONE_GUARD] = { [EV_REDO] = GO(BUILD, build_redo), [EV_HELD] = GO(IDLE, act_held),
 		        [EV_PUBLISHED] = GO(IDLE, act_published), [EV_FAILED] = GO(IDLE, act_failed),
@@ -459,8 +487,10 @@ void zone_reconf(struct zone *z, struct setup *s, const struct conf_zone *c)
 	if (z->state == ZONE_CHECKING || z->state == ZONE_QUEUED || (z->state == ZONE_TRANSFER && !goes_on))
 		zone_event(z, EV_FAILED);
 	z->round_done = tried; /* nobody was asked to the end */
-	z->check_fails = 0;
+	z->check_fails = z->next_fails = 0;
+	z->next_due = (mono_t){ 0 };
 	zone_compare_policy(z);
+	build_reconf(z);
 	version_schedule(z);
 	upstream_schedule(z, 0);
 }

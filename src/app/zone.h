@@ -43,7 +43,7 @@ enum zone_state {
 	X(OPENED, "opened") X(CHECK, "check") X(SAME, "same-serial") X(NEWER, "newer-serial") \
 	X(FAILED, "failed") X(SLOT, "slot") X(RECEIVED, "received") X(KEYS_DONE, "keys-done") \
 	X(NONE, "none") X(UNDO, "undo") X(BUILT, "built") X(PUBLISHED, "published") X(REDO, "redo") \
-	X(HELD, "held") X(CLOSE, "close")
+	X(HELD, "held") X(APART, "apart") X(LATER, "later") X(CLOSE, "close")
 
 enum zone_event {
 #define X(name, text) EV_##name,
@@ -62,6 +62,7 @@ enum zone_event {
 	X(STORE, "store")           /* disk trouble, a damaged generation */        \
 	X(PUBLICATION, "publication") /* first-publication guard, secondaries silent */ \
 	X(CLOCK, "clock")                                                           \
+	X(BUILD, "build")           /* another chain is wanted and cannot be built */ \
 	X(SWEEP, "sweep")           /* the published version has something wrong */
 
 enum zone_alarm {
@@ -144,8 +145,8 @@ struct zone {
 	bool force_transfer;                /* `zone retransfer`: whatever upstream has is taken */
 	bool want_axfr;                     /* the difference that upstream offers cannot be taken */
 	bool compare;                       /* all of upstream's is compared with what is stored: sweep.h */
-	/* the policy shapes a version otherwise than the stored one, or its file is retired or damaged */
-	bool rebuild;
+	bool rebuild;                       /* the live generation is retired, damaged, has something wrong */
+	bool reshape;                       /* the policy shapes a version otherwise than the stored one */
 	bool damaged;                       /* a value of the live generation: damage.c */
 	struct zone_damage damage;
 	wall_t check_due;
@@ -167,7 +168,13 @@ struct zone {
 	uint64_t resign_done, resign_of, resign_last;
 
 	/* work */
-	struct build_job *build;
+	struct build_job *build;            /* of the pipeline: ZONE_BUILD, ZONE_GUARD */
+	struct build_job *next;             /* goes on by itself; changes go out in the live one */
+	unsigned next_fails; mono_t next_due; /* tries of it that failed; no earlier than that again */
+	bool large;                         /* a difference too large for the live generation waits for it */
+	bool barred;                        /* it takes in the last of them: none begins */
+	uint64_t changes;                   /* versions with other content, since the start */
+	uint64_t generations;               /* and generations that were published */
 	struct version_job *version_job, *change_job; /* a routine version; a change of content */
 	struct version_job *routine;        /* signs what is due: routine.c */
 	atomic_ullong next_seq;             /* of the expiry index */
@@ -218,6 +225,8 @@ void zone_release_used(struct zone *z, uint32_t serial);
 /* disk work on the way out: a worker calls fn(arg) */
 void zone_dispose(struct zone *z, void (*fn)(void *), void *arg);
 void zone_compare_policy(struct zone *z);
+/* The next generation is called for, and is not on its way. */
+bool zone_wants_build(const struct zone *z);
 /* what upstream sent is published: orders and alarms that were about it are done with */
 void zone_input_taken(struct zone *z, const struct transfer *t);
 /* signing or writing failed: the alarm that fits err */
@@ -270,10 +279,15 @@ void build_publish_try(struct zone *z);                   /* GUARD: may it go ou
 void build_supersede(struct zone *z);
 void build_redo(struct zone *z);                          /* another serial: SOA and gate once more */
 void build_cancel(struct zone *z);
+void build_reconf(struct zone *z);                        /* one that the new config does not want ends */
+
+/* overtake.c */
+void overtake_wake(struct zone *z);                       /* what it waits for may be over */
 
 /* routine.c */
 void version_schedule(struct zone *z);                    /* arms sign_timer from earliest_expiry */
 void routine_check(struct zone *z);                       /* has every signed zone its next refresh? */
+void routine_drop(struct zone *z);                        /* another generation: nothing collected is of it */
 
 /* version.c */
 /*

@@ -119,6 +119,11 @@ int merge_set(struct merge *m, const uint8_t *key, size_t klen, const struct rrs
 	return err == 0 && found ? step(m) : err;
 }
 
+void merge_sums(const struct merge *m, struct change_sums *sums)
+{
+	*sums = m->c.sums;
+}
+
 int merge_end(struct merge *m, struct change_sums *sums)
 {
 	int err = drop_below(m, NULL, 0);
