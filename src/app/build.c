@@ -407,7 +407,8 @@ static bool is_wanted(const struct build_job *b)
 {
 	char want[sizeof(b->fingerprint)];
 
-	policy_print(b->zone->conf->policy, want, sizeof(want));
+	policy_print(b->zone->conf->policy, b->zone->conf->upstream_dnssec == UPDNSSEC_PASS, want,
+		     sizeof(want));
 	return strcmp(want, b->fingerprint) == 0;
 }
 
@@ -531,7 +532,7 @@ static struct build_job *build_new_job(struct zone *z, struct transfer *t)
 	b->next_seq = atomic_load(&z->next_seq) + 1; /* what is signed meanwhile knows its own by it */
 	b->running = true; /* until build_prepare() hands over to the pipeline */
 	b->apex_len = name_okey(z->wire, b->apex);
-	policy_print(&b->pol, b->fingerprint, sizeof(b->fingerprint));
+	policy_print(&b->pol, b->pass, b->fingerprint, sizeof(b->fingerprint));
 	signer_init(&b->signer, z->wire, &b->keys, &b->pol, b->now, seed, false);
 	denial_init(&b->dp, z->wire, &b->pol, ttl);
 	if (b->dp.kind == DENIAL_NSEC3 && b->pol.nsec3_salt_length) {

@@ -20,7 +20,7 @@ uint32_t held_conf(const struct conf_zone *c)
 	char text[320], policy[160];
 	uint32_t crc;
 
-	policy_print(c->policy, policy, sizeof(policy));
+	policy_print(c->policy, c->upstream_dnssec == UPDNSSEC_PASS, policy, sizeof(policy));
 	snprintf(text, sizeof(text), "%d %llu %llu %u %u %u %s", (int)c->upstream_dnssec,
 		 (unsigned long long)c->max_records, (unsigned long long)c->max_bytes, c->max_rrset,
 		 c->shrink_pct, c->churn_pct, policy);

@@ -86,7 +86,8 @@ void zone_compare_policy(struct zone *z)
 {
 	char want[sizeof(z->meta.content_policy)];
 
-	policy_print(z->conf->policy, want, sizeof(want));
+	policy_print(z->conf->policy, z->conf->upstream_dnssec == UPDNSSEC_PASS, want,
+		     sizeof(want));
 	z->reshape = z->have_meta && strcmp(want, z->meta.content_policy) != 0;
 }
 

@@ -5,6 +5,10 @@ that do not agree, and content that changes under one serial."""
 import datetime
 import threading
 
+import dns.flags
+import dns.message
+import dns.query
+import dns.rrset
 import pytest
 
 import chain
@@ -14,7 +18,7 @@ import zones
 from chain import ZONE
 from raw import AXFR, IXFR, Raw, record
 from script import Script
-from test_ixfr import A, B, Line, crowd, text
+from test_ixfr import A, B, Line, crowd, kids, text
 
 DONE = 0
 
@@ -271,3 +275,25 @@ def test_a_new_soa_and_an_old_zone(rig):
     assert s["upstream_serial"] == 1
     at = [datetime.datetime.strptime(s["upstream"][k], "%Y-%m-%dT%H:%M:%SZ") for k in ("last_check", "next_check")]
     assert (at[1] - at[0]).total_seconds() <= 601, at
+
+
+# --- what upstream sends ----------------------------------------------------------------------------------------
+
+
+def test_what_passed_does_not_stay_when_it_is_stripped(rig):
+    """Other rules for signed input, on an unsigned zone: what stands was taken by the rules of before."""
+    signed = "www.%s 300 IN RRSIG A 13 3 300 20300101000000 20200101000000 1 %s %s\n" % (ZONE, ZONE, "AA" * 43 + "==")
+    x = Line(rig, text(1, signed), policy="none", upstream_dnssec="pass")
+
+    def rrsigs():
+        return [r for r in chain.records(x.seal.axfr(ZONE)) if r[2] == "RRSIG"]
+    x.published()
+    assert rrsigs()
+    x.seal.conf["zones"][0]["upstream-dnssec"] = "strip"
+    reload(x)
+    harness.wait_for(lambda: not rrsigs(), "the stripped zone", alive=[x.seal.process])
+    x.seal.conf["zones"][0]["upstream-dnssec"] = "pass"
+    x.seal.stop()
+    x.seal.start()
+    x.next(text(7, signed))
+    assert rrsigs()
