@@ -280,6 +280,78 @@ def test_a_new_soa_and_an_old_zone(rig):
 # --- what upstream sends ----------------------------------------------------------------------------------------
 
 
+def soa_line(serial, ttl=3600, fields="3600 600 1209600 300", mname="ns1"):
+    return "%s %d IN SOA %s.%s hostmaster.%s %d %s\n" % (ZONE, ttl, mname, ZONE, ZONE, serial, fields)
+
+
+def with_soa(serial, extra="", **kw):
+    return text(serial, extra).replace(zones.soa(ZONE, serial), soa_line(serial, **kw))
+
+
+@pytest.mark.parametrize("denial", ["nsec", "nsec3"])
+def test_every_field_of_the_soa_changes(rig, denial):
+    x = Line(rig, with_soa(1), policy={"denial": denial})
+    x.published()
+    n = 1
+    for kw in ({"fields": "3600 600 1209600 60"}, {"fields": "3600 600 1209600 7200"}, {"ttl": 60}, {"ttl": 0}, {"mname": "NS2"},
+               {"fields": "60 30 604800 0"}, {"fields": "4294967295 4294967295 4294967295 4294967295"}, {}):
+        n += 1
+        x.next(with_soa(n, A * (n % 2), **kw))
+        path = x.check(judge=False)
+        ours = [r for r in map(record, open(path)) if r[3] == 6][0]
+        want = record(soa_line(n, **kw))
+        assert (ours[1], ours[4]) == (want[1], want[4]), kw
+    x.check()
+    assert set(x.kinds()[1:]) == {IXFR} and not x.seal.alarms(ZONE)
+
+
+@pytest.mark.parametrize("how", ["steps", "axfr"])
+def test_ttls_with_the_first_bit_are_zero(rig, how):
+    """RFC 2181 8."""
+    x = Line(rig, with_soa(1), how=how)
+    x.published()
+    big = 2**31 + 5
+    x.next(with_soa(2, "a.%s %d IN A 192.0.2.1\n" % (ZONE, big), ttl=big))
+    path = x.seal.axfr(ZONE)
+    seal.verify_zone(path, ZONE)
+    got = {(r[0], r[3]): r[1] for r in map(record, open(path))}
+    assert got[record(A)[0], 1] == 0 and got[record(soa_line(2))[0], 6] == 0
+    x.next(with_soa(3, A))
+    x.check()
+
+
+def test_records_of_dnssec_at_the_apex_come_by_ixfr_and_are_stripped(rig):
+    """Ours of the same types stand there: they stay as they are."""
+    def theirs(n):
+        key = "%s 3600 IN DNSKEY 257 3 13 %s==\n" % (ZONE, "AB%02d" % n + "C" * 82)
+        return (key + "%s 300 IN NSEC www.%s A NS SOA RRSIG NSEC DNSKEY\n" % (ZONE, ZONE) + "%s 0 IN NSEC3PARAM 1 0 %d AB\n" % (ZONE, n) +
+                "%s 300 IN TYPE65534 \\# 5 0d0001%02x01\n" % (ZONE, n) +
+                "%s.%s 300 IN NSEC3 1 0 %d - %s A RRSIG\n" % ("0" * 31 + "%d" % n, ZONE, n, "1" * 32) +
+                "%s 300 IN RRSIG DNSKEY 13 2 300 20300101000000 20200101000000 %d %s %s\n" % (ZONE, n, ZONE, "AA" * 43 + "=="))
+    x = Line(rig, text(1), upstream_dnssec="strip")
+    x.published()
+    ours = sorted(r[4] for r in map(record, open(x.seal.axfr(ZONE))) if r[3] in (48, 51))
+    for n, extra in ((2, theirs(2)), (3, theirs(3) + A), (4, A), (5, theirs(5)), (6, "")):
+        x.next(text(n, extra))
+        path = x.seal.axfr(ZONE)
+        assert sorted(r[4] for r in map(record, open(path)) if r[3] in (48, 51)) == ours
+    x.check()
+    assert set(x.kinds()[1:]) == {IXFR} and x.count("ixfr", "failed") == 0
+
+
+def test_records_of_others_come_by_ixfr(rig):
+    """Out of the zone, and an SOA inside of it: dropped when they come, not missed when they go."""
+    others = "www.other.example. 300 IN A 192.0.2.1\nexample. 300 IN NS ns.example.\nsub.%s\n" % zones.soa(ZONE, 9).strip()
+    x = Line(rig)
+    x.published()
+    x.next(text(2, others))
+    x.next(text(3, others + A))
+    before = x.seal.status(ZONE)["counters"]
+    x.next(text(4, A))
+    x.check()
+    assert set(x.kinds()[1:]) == {IXFR} and x.count("ixfr", "failed") == 0 and "3" in str(before)
+
+
 def test_what_passed_does_not_stay_when_it_is_stripped(rig):
     """Other rules for signed input, on an unsigned zone: what stands was taken by the rules of before."""
     signed = "www.%s 300 IN RRSIG A 13 3 300 20300101000000 20200101000000 1 %s %s\n" % (ZONE, ZONE, "AA" * 43 + "==")
@@ -297,3 +369,110 @@ def test_what_passed_does_not_stay_when_it_is_stripped(rig):
     x.seal.start()
     x.next(text(7, signed))
     assert rrsigs()
+
+
+@pytest.mark.parametrize("how", ["steps", "axfr"])
+def test_the_edges_of_the_guards(rig, how):
+    """What is just allowed passes, one more is held: 10 % of the records but never 50, 30 % of the delegations but never
+    10."""
+    few = kids("c%d" % i for i in range(30))  # and 3 of the sample
+    own = len(text(1, few).splitlines())
+    x = Line(rig, text(1, few + crowd(600 - own)), how=how)
+    x.published()
+    n, have = 1, 600
+
+    def step(content, held):
+        nonlocal n
+        n += 1
+        x.primary.next(text(n, content))
+        if held:
+            x.seal.wait_alarm(ZONE, "held", "serial %d is held: %s-guard" % (n, held))
+        else:
+            x.published(n)
+            assert not x.seal.alarms(ZONE)
+
+    for fewer in (60, 54, 50, 50):  # of 600, 540, 486, 436
+        step(few + crowd(have - fewer - 1 - own), "shrink")
+        have -= fewer
+        step(few + crowd(have - own), None)
+    more = [kids("d%d" % i for i in range(k)) + few + crowd(have - own) for k in range(24)]
+    for was, most in ((0, 10), (10, 12)):  # of 33, 43
+        step(more[was + most + 1], "churn")
+        step(more[was + most], None)
+    step(more[5], "churn")  # 17 of 55 go
+    step(more[6], None)
+
+
+# --- IXFR out ---------------------------------------------------------------------------------------------------
+
+
+def ixfr(x, serial, size=None):
+    """Records of the answer over TCP, or over UDP in so many octets (0: no EDNS)."""
+    q = dns.message.make_query(ZONE, "IXFR")
+    if size:
+        q.use_edns(0, payload=size)
+    q.authority.append(dns.rrset.from_text(ZONE, 0, "IN", "SOA", ". . %d 0 0 0 0" % serial))
+    ask = dns.query.tcp if size is None else dns.query.udp
+    r = ask(q, x.seal.addr, port=harness.PORT, timeout=10, source=x.seal.addr, one_rr_per_rrset=True)
+    assert r.rcode() == 0 and not r.flags & dns.flags.TC, r.to_text()
+    assert size is None or len(r.to_wire(max_size=65535)) <= max(512, size)
+    return [line for s in r.answer for line in s.to_text().splitlines()]
+
+
+def dns_lines(path):
+    return {dns.rrset.from_text(o, int(t), "IN", k, r).to_text() for o, t, _, k, r in
+            (line.strip().split(None, 4) for line in open(path)) if k != "SOA"}
+
+
+def is_soa(line):
+    return line.split()[3] == "SOA"
+
+
+def fits(answer, old, new):
+    """Every difference applied in turn; what does not fit fails."""
+    have, adding = set(old), True
+    assert is_soa(answer[0]) and answer[0] == answer[-1]
+    for line in answer[1:-1]:
+        if is_soa(line):
+            adding = not adding
+        elif adding:
+            assert line not in have, line
+            have.add(line)
+        else:
+            have.remove(line)
+    assert have == new, (sorted(have - new)[:3], sorted(new - have)[:3])
+
+
+def test_every_serial_that_a_secondary_may_ask_from(rig):
+    x = Line(rig, policy={"denial": "nsec3", "serial": "increment"})
+    ttl = "a.%s 900 IN A 192.0.2.1\n" % ZONE
+    case = "A.%s 900 IN A 192.0.2.1\n" % ZONE
+    have = {x.published(): dns_lines(x.seal.axfr(ZONE))}
+    for n, extra in enumerate((A, A + B, A, ttl, case, "", A, ""), 2):  # taken and given back; TTL alone; case alone
+        serial = x.next(text(n, extra))
+        have[serial] = dns_lines(x.seal.axfr(ZONE))
+    assert x.seal.ctl("zone", "rollback", "--wait", ZONE, "u3").returncode == DONE
+    have[x.seal.serial(ZONE)] = dns_lines(x.seal.axfr(ZONE))
+    assert x.seal.ctl("zone", "serial", "--wait", ZONE, "5000").returncode == DONE
+    have[x.seal.serial(ZONE)] = dns_lines(x.seal.axfr(ZONE))
+    for again in range(2):
+        now = x.seal.serial(ZONE)
+        assert now == max(have)
+        for serial, old in have.items():
+            if serial == now:
+                continue
+            fits(ixfr(x, serial), old, have[now])
+            for size in (0, 100, 512, 700, 1232, 4096):
+                answer = ixfr(x, serial, size)
+                if len(answer) > 1:
+                    fits(answer, old, have[now])
+        for size in (None, 0, 4096):
+            assert len(ixfr(x, now, size)) == len(ixfr(x, now + 1, size)) == len(ixfr(x, now + 2**31 - 1, size)) == 1
+        for serial in (now - 1 if now - 1 not in have else now - 7, now - 2**31 + 1, now + 2**31, 4000):
+            assert len(ixfr(x, serial % 2**32, 4096)) == 1
+            whole = ixfr(x, serial % 2**32)
+            assert set(line for line in whole if not is_soa(line)) == have[now]
+        if not again:
+            x.seal.kill()
+            x.seal.start()
+            x.seal.wait_zone(ZONE, lambda s: s["served"], "the stored version")
