@@ -219,6 +219,16 @@ START_TEST(test_sizes)
 	ck_assert_uint_eq(in.held[IR_RRSET_TOO_BIG].count, 1);
 	intake_rrset(&in, zone, 65536, 65536, 0, false);
 	ck_assert_uint_eq(in.held[IR_RRSET_TOO_BIG].count, 2);
+	for (uint32_t n = INTAKE_TYPES_MAX; n <= INTAKE_TYPES_MAX + 1; n++) {
+		uint16_t *types = calloc(n, sizeof(*types));
+		uint32_t *counts = calloc(n, sizeof(*counts));
+
+		intake_owner(&in, NODE_OCCLUDED, zone, types, counts, n);
+		intake_owner(&in, NODE_AUTH, zone, types, counts, n);
+		ck_assert_uint_eq(in.held[IR_MANY_TYPES].count, n - INTAKE_TYPES_MAX);
+		free(types);
+		free(counts);
+	}
 }
 END_TEST
 

@@ -8,6 +8,7 @@
 #define ZONESEAL_DNS_INTAKE_H
 
 #include "dns/rr.h"
+#include "dns/rrset.h"
 #include "dns/walk.h"
 
 enum intake_mode { INTAKE_REFUSE, INTAKE_STRIP, INTAKE_PASS };
@@ -18,8 +19,9 @@ enum intake_verdict { INTAKE_KEEP, INTAKE_DROP, INTAKE_ASIDE, INTAKE_DISCARD /* 
 /* Why an input is held or discarded; text in intake_reason_text(). */
 enum intake_reason {
 	IR_NONE, IR_NO_SOA, IR_NO_NS, IR_APEX_DS, IR_DS_WITHOUT_NS, IR_CNAME_AND_OTHER, IR_TWO_CNAMES,
-	IR_DNAME_AND_CNAME, IR_TWO_DNAMES, IR_DNAME_AND_NS, IR_RR_TOO_BIG, IR_RRSET_TOO_BIG, IR_DNSSEC,
-	IR_ZONEMD, IR_SHRINK, IR_CHURN, /* against the stored version: found by the caller, intake_hold() */
+	IR_DNAME_AND_CNAME, IR_TWO_DNAMES, IR_DNAME_AND_NS, IR_RR_TOO_BIG, IR_RRSET_TOO_BIG, IR_MANY_TYPES,
+	IR_DNSSEC, IR_ZONEMD,
+	IR_SHRINK, IR_CHURN, /* against the stored version: found by the caller, intake_hold() */
 	/* discard: */
 	IR_TORN_SOA, IR_CLASS, IR_META, IR_RECORDS_LIMIT, IR_BYTES_LIMIT, IR_MALFORMED, IR_REASONS
 };
@@ -27,6 +29,7 @@ enum intake_reason {
 const char *intake_reason_text(enum intake_reason r);
 
 #define INTAKE_NAMES 10
+#define INTAKE_TYPES_MAX 1000 /* of a name that is signed: what its bitmap is made of is held in memory */
 #define INTAKE_RRSET_MAX (1u << 20) /* octets of an RRset: default and most of `limits: rrset` */
 /* A record fits no message when nothing is left of it for header, owner and the largest TSIG. */
 #define INTAKE_TSIG_ROOM 364
@@ -69,6 +72,8 @@ enum intake_verdict intake_record(struct intake *in, const struct rr *rr);
 /* One whole RRset, in any order: its records with duplicates and the sum of their RDATA lengths. */
 void intake_rrset(struct intake *in, const uint8_t *owner, uint32_t nrr, uint64_t octets, uint32_t duplicates,
 		  bool ttls_differ);
+/* The same of an RRset as it is stored, unless it is ours or the apex SOA. How many of its records count. */
+uint32_t intake_set(struct intake *in, const struct rrset *s);
 /* One whole owner with its kind and types, in canonical order; ntypes counts[i] records (without duplicates)
  * of types[i]. Occluded owners are just kept. */
 void intake_owner(struct intake *in, enum node_kind kind, const uint8_t *owner, const uint16_t *types,

@@ -248,23 +248,6 @@ static int read_owner(struct build_job *b, struct arena *mem, struct zonemd *dig
 
 /* --- survey --------------------------------------------------------------------------------------------- */
 
-/* Returns how many records count. Our own apex RRsets are not upstream's to be judged. */
-static uint32_t survey_set(struct build_job *b, const struct rrset *s)
-{
-	uint64_t octets = 0;
-	uint32_t dup = 0;
-
-	for (uint32_t i = 0; i < s->nrr; i++) {
-		octets += s->rr[i].len;
-		dup += (s->rr[i].flags & RRI_DUP) != 0;
-	}
-	if (!(s->flags & RRV_OURS))
-		intake_rrset(&b->in->intake, s->owner, s->nrr, octets, dup, (s->flags & RRV_TTLS) != 0);
-	if (s->ttl > b->meta.largest_ttl)
-		b->meta.largest_ttl = s->ttl;
-	return s->nrr - dup;
-}
-
 static bool was_cut(const struct build_job *b, const struct owner *o)
 {
 	uint8_t key[KEY_MAX];
@@ -292,7 +275,9 @@ static int survey_owner(struct build_job *b, const struct owner *o)
 		const struct rrset *s = &o->set[i];
 
 		types[n] = s->type;
-		counts[n++] = survey_set(b, s);
+		counts[n++] = intake_set(&b->in->intake, s);
+		if (s->ttl > b->meta.largest_ttl)
+			b->meta.largest_ttl = s->ttl;
 		b->meta.signatures += node_signs(o->kind, s->type);
 	}
 	b->meta.rrsets += o->n;

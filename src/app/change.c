@@ -69,71 +69,74 @@ static int apply(struct preparing *p)
 
 /* --- judged --------------------------------------------------------------------------------------------- */
 
-static uint32_t without_duplicates(const struct rrset *s, uint64_t *octets)
-{
-	uint32_t dup = 0;
+/* The types that stand at an owner, and how many records of each; in an arena. */
+struct types { uint16_t *type; uint32_t *count; size_t n, cap; };
 
-	for (uint32_t i = 0; i < s->nrr; i++) {
-		*octets += s->rr[i].len;
-		dup += (s->rr[i].flags & RRI_DUP) != 0;
+static int types_push(struct types *t, struct arena *mem, uint16_t type, uint32_t count)
+{
+	if (t->n == t->cap) {
+		size_t cap = t->cap ? t->cap * 2 : 16;
+		uint16_t *type_more = arena_alloc(mem, cap * sizeof(*type_more));
+		uint32_t *count_more = arena_alloc(mem, cap * sizeof(*count_more));
+
+		if (!type_more || !count_more)
+			return ZS_ENOMEM;
+		if (t->n) {
+			memcpy(type_more, t->type, t->n * sizeof(*type_more));
+			memcpy(count_more, t->count, t->n * sizeof(*count_more));
+		}
+		*t = (struct types){ type_more, count_more, t->n, cap };
 	}
-	return s->nrr - dup;
+	t->type[t->n] = type;
+	t->count[t->n++] = count;
+	return 0;
 }
 
-#define OWNER_TYPES 1024
-
 /* All RRsets of an owner with their counts; what of them is upstream's is judged one by one. */
-static int owner_types(struct preparing *p, struct kv *kv, struct arena *mem, uint16_t *types,
-		       uint32_t *counts, size_t *n)
+static int owner_types(struct preparing *p, struct kv *kv, struct arena *mem, struct types *t)
 {
+	struct arena *one = arena_new(0);
 	uint8_t key[KEY_MAX];
 	struct kv_item it;
-	int err;
+	int err = one ? kv_seek(kv, p->owner, p->owner_len, &it) : ZS_ENOMEM;
 
-	for (err = kv_seek(kv, p->owner, p->owner_len, &it); !err; err = kv_next(kv, &it)) {
+	while (!err && it.klen == p->owner_len + 2 && memcmp(it.key, p->owner, p->owner_len) == 0) {
 		struct rrset set;
-		uint64_t octets = 0;
-		uint32_t count;
 
-		if (it.klen != p->owner_len + 2 || memcmp(it.key, p->owner, p->owner_len) != 0)
-			return 0;
-		if (*n == OWNER_TYPES)
-			return ZS_ELIMIT;
+		arena_reset(one);
 		memcpy(key, it.key, it.klen);
-		err = version_load(p->after, p->j->zone->wire, key, it.klen, mem, &set);
-		if (err)
-			return err;
-		count = without_duplicates(&set, &octets);
-		if (!(set.flags & RRV_OURS) && set.type != T_SOA)
-			intake_rrset(p->in, set.owner, set.nrr, octets, set.nrr - count,
-				     (set.flags & RRV_TTLS) != 0);
-		types[*n] = set.type;
-		counts[(*n)++] = count;
+		err = version_load(p->after, p->j->zone->wire, key, it.klen, one, &set);
+		if (err == ZS_ENOENT) /* it was there a moment ago */
+			err = ZS_ECRC;
+		if (!err)
+			err = types_push(t, mem, set.type, intake_set(p->in, &set));
+		if (!err)
+			err = kv_next(kv, &it);
 	}
+	arena_free(one);
 	return err == ZS_ENOENT ? 0 : err;
 }
 
 /* The input table over one owner as it is now (a whole transfer was judged in its survey). */
 static int judge_owner(struct preparing *p)
 {
-	uint16_t types[OWNER_TYPES];
-	uint32_t counts[OWNER_TYPES];
+	struct types t = { .n = 0 };
 	struct arena *mem = arena_new(0);
 	struct chain_name *name = calloc(1, sizeof(*name));
 	uint8_t wire[NAME_MAX_WIRE];
 	const uint8_t *okey = p->owner + 1;
-	size_t olen = p->owner_len - 2, n = 0, wlen;
+	size_t olen = p->owner_len - 2, wlen;
 	struct kv *kv = NULL;
 	int err = mem && name ? open_after(p, &kv) : ZS_ENOMEM;
 
 	if (!err)
 		err = name_from_okey(okey, olen, wire, &wlen);
 	if (!err)
-		err = owner_types(p, kv, mem, types, counts, &n);
-	if (!err && n && (err = denial_owner(kv, &p->dp, okey, olen, name)) == ZS_ENOENT)
+		err = owner_types(p, kv, mem, &t);
+	if (!err && t.n && (err = denial_owner(kv, &p->dp, okey, olen, name)) == ZS_ENOENT)
 		err = 0;
-	if (!err && n)
-		intake_owner(p->in, name->kind, wire, types, counts, n);
+	if (!err && t.n)
+		intake_owner(p->in, name->kind, wire, t.type, t.count, t.n);
 	kv_close(kv);
 	arena_free(mem);
 	free(name);

@@ -28,6 +28,7 @@ static const char *const reasons[IR_REASONS] = {
 	[IR_DNAME_AND_NS] = "dname-and-ns",
 	[IR_RR_TOO_BIG] = "record-too-big",
 	[IR_RRSET_TOO_BIG] = "rrset-too-big",
+	[IR_MANY_TYPES] = "too-many-types",
 	[IR_DNSSEC] = "dnssec-records",
 	[IR_ZONEMD] = "zonemd-mismatch",
 	[IR_SHRINK] = "shrink-guard",
@@ -197,6 +198,20 @@ void intake_rrset(struct intake *in, const uint8_t *owner, uint32_t nrr, uint64_
 		in->big_answers++;
 }
 
+uint32_t intake_set(struct intake *in, const struct rrset *s)
+{
+	uint64_t octets = 0;
+	uint32_t dup = 0;
+
+	for (uint32_t i = 0; i < s->nrr; i++) {
+		octets += s->rr[i].len;
+		dup += (s->rr[i].flags & RRI_DUP) != 0;
+	}
+	if (!(s->flags & RRV_OURS) && s->type != T_SOA)
+		intake_rrset(in, s->owner, s->nrr, octets, dup, (s->flags & RRV_TTLS) != 0);
+	return s->nrr - dup;
+}
+
 /* What stands at one owner. */
 struct present {
 	uint32_t soa, ns, ds, cname, dname;
@@ -259,6 +274,8 @@ void intake_owner(struct intake *in, enum node_kind kind, const uint8_t *owner, 
 		judge_apex(in, &nothing, in->zone);
 	if (kind == NODE_OCCLUDED)
 		return;
+	if (ntypes > INTAKE_TYPES_MAX && (kind == NODE_APEX || kind == NODE_AUTH))
+		intake_hold(in, IR_MANY_TYPES, owner);
 	if (kind != NODE_APEX && p.ds > 0 && p.ns == 0)
 		intake_hold(in, IR_DS_WITHOUT_NS, owner);
 	if (p.cname > 0 && p.other)

@@ -251,7 +251,8 @@ static int on_deleted(struct vmanage *m, struct rd *r)
 	return 0;
 }
 
-static int on_tested(struct vmanage *m, struct rd *r)
+/* Result and text of what the parent asked for by number. */
+static int on_text(struct vmanage *m, struct rd *r, void (*told)(void *, uint64_t, int, const char *))
 {
 	uint64_t id = rd_u64(r);
 	uint8_t status = rd_u8(r);
@@ -260,22 +261,8 @@ static int on_tested(struct vmanage *m, struct rd *r)
 	proto_get_str(r, text, sizeof(text));
 	if (rd_done(r))
 		return ZS_EFORMAT;
-	if (m->ops->tested)
-		m->ops->tested(m->ctx, id, proto_err(status), text);
-	return 0;
-}
-
-static int on_backed_up(struct vmanage *m, struct rd *r)
-{
-	uint64_t id = rd_u64(r);
-	uint8_t status = rd_u8(r);
-	char text[512];
-
-	proto_get_str(r, text, sizeof(text));
-	if (rd_done(r))
-		return ZS_EFORMAT;
-	if (m->ops->backed_up)
-		m->ops->backed_up(m->ctx, id, proto_err(status), text);
+	if (told)
+		told(m->ctx, id, proto_err(status), text);
 	return 0;
 }
 
@@ -299,9 +286,9 @@ static int on_frame(struct vmanage *m, struct frame *f)
 	case PT_DELETED:
 		return on_deleted(m, &r);
 	case PT_TESTED:
-		return on_tested(m, &r);
+		return on_text(m, &r, m->ops->tested);
 	case PT_BACKED_UP:
-		return on_backed_up(m, &r);
+		return on_text(m, &r, m->ops->backed_up);
 	}
 	return ZS_EFORMAT;
 }

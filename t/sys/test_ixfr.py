@@ -76,6 +76,24 @@ def test_many_steps_at_once(rig, how, per_message):
     assert x.primary.asked == [(AXFR, None), (IXFR, 1)] and x.count("ixfr") == 1 and x.count("ixfr", "failed") == 0
 
 
+def test_an_owner_of_many_types(rig):
+    def many(n, of=1):
+        return "".join("many.%s 300 IN TYPE%d \\# 1 %02x\n" % (ZONE, 61000 + i, of) for i in range(n))
+    x = Line(rig, first=text(1, many(700)))
+    x.published()
+    x.next(text(2, many(1000)))
+    serial = x.next(text(3, many(999, 2)))
+    x.check()
+    for n, how in ((4, "steps"), (5, "axfr")):  # the bitmap of a name has its bound, and says so
+        x.primary.how = how
+        x.primary.next(text(n, many(1001 + 200 * (n - 4))))
+        x.seal.wait_zone(ZONE, lambda s: any("too-many-types: 1 name: many.%s" % ZONE in a["reason"] for a in s["alarms"])
+                         and "serial %d" % n in str(s["alarms"]), "the alarm")
+    assert x.seal.serial(ZONE) == serial
+    x.next(text(6, many(990)))
+    x.check()
+
+
 def test_no_difference_is_to_be_had(rig):
     x, n = Line(rig, how="axfr"), 1
     x.published()
