@@ -24,8 +24,7 @@ struct zmeta {
 	uint8_t denial;               /* enum denial */
 	bool opt_out; uint8_t nsec3_set; uint16_t nsec3_iterations; uint8_t salt[32]; uint8_t salt_len;
 	uint64_t records;             /* upstream's, as received */
-	/* of those, as `limits: bytes` counts them; 0 in older files: unknown */
-	uint64_t octets;
+	uint64_t octets;              /* of those, as `limits: bytes` counts them */
 	uint64_t rrsets, signatures, cuts;
 	uint64_t next_seq;            /* of the expiry index */
 	int64_t last_inception;       /* guard G15 */

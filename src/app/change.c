@@ -191,8 +191,7 @@ static int judge(struct preparing *p)
 		return 0;
 	if (now > p->in->max_records)
 		intake_hold(p->in, IR_RECORDS_LIMIT, j->zone->wire);
-	if (j->old.octets &&
-	    j->old.octets + p->sums.octets_added > p->in->max_bytes + p->sums.octets_deleted)
+	if (j->old.octets + p->sums.octets_added > p->in->max_bytes + p->sums.octets_deleted)
 		intake_hold(p->in, IR_BYTES_LIMIT, j->zone->wire);
 	guard_content(p->in, &(struct guard_figures){ .zone = j->zone->wire,
 						      .records = now,

@@ -63,8 +63,7 @@ static void meta_apply(struct version_job *j)
 	m->signatures = (uint64_t)((int64_t)m->signatures + d->signatures);
 	if (j->kind == VERSION_CHANGE) {
 		m->records = (uint64_t)((int64_t)m->records + d->records);
-		if (m->octets)
-			m->octets = (uint64_t)((int64_t)m->octets + d->octets);
+		m->octets = (uint64_t)((int64_t)m->octets + d->octets);
 		m->rrsets = (uint64_t)((int64_t)m->rrsets + d->rrsets);
 		m->cuts = (uint64_t)((int64_t)m->cuts + d->cuts);
 		if (d->largest_ttl > m->largest_ttl)
