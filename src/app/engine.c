@@ -150,6 +150,8 @@ static uint8_t answer_to(uint8_t type)
 		return IPC_BACKUP_DIR;
 	case IPC_BACKUP_END:
 		return IPC_BACKED_UP;
+	case IPC_LOG_REOPEN:
+		return IPC_REOPENED;
 	default:
 		return IPC_HSM;
 	}
@@ -305,6 +307,14 @@ static struct server_limits limits_of(const struct conf *c)
 				       .snapshot_age_s = c->snapshot_age };
 }
 
+static void log_to(const struct conf *c)
+{
+	const char *target = getenv("ZONESEAL_FOREGROUND") ? "stderr" : c->log_target;
+
+	if (log_open(target, (enum log_level)c->log_level, "engine") != 0)
+		log_msg(LL_ERR, "engine", NULL, "log target %s cannot be opened", target);
+}
+
 static void config_take(struct engine *e)
 {
 	struct setup *s = NULL, *old = e->setup;
@@ -325,6 +335,8 @@ static void config_take(struct engine *e)
 	if (e->running) {
 		struct server_limits lim = limits_of(s->conf);
 
+		if (strcmp(old->conf->log_target, s->conf->log_target) != 0)
+			log_to(s->conf);
 		log_set_level((enum log_level)s->conf->log_level);
 		server_set_limits(e->server, &lim);
 		zones_sync(e);
@@ -515,10 +527,7 @@ static int engine_open(struct engine *e)
 	char aside[64];
 	int err;
 
-	const char *target = getenv("ZONESEAL_FOREGROUND") ? "stderr" : c->log_target;
-
-	if (log_open(target, (enum log_level)c->log_level, "engine") != 0)
-		log_msg(LL_ERR, "engine", NULL, "log target %s cannot be opened", target);
+	log_to(c);
 	err = store_dir_open(c->state_dir, &opts, &e->dir);
 	if (err) {
 		log_msg(LL_ERR, "store", NULL, "state-dir %s: %s", c->state_dir, zs_strerror(err));
@@ -629,6 +638,7 @@ static void parent_frame(struct engine *e, struct frame *f)
 	case IPC_GENERATED:
 	case IPC_HSM:
 	case IPC_BACKED_UP:
+	case IPC_REOPENED:
 		call_done(e, f, false);
 		break;
 	case IPC_BACKUP_DIR:

@@ -26,6 +26,7 @@ enum ipc_type {
 	IPC_BACKUP_DIR,   /* u64 request, u32 -result, text: why not; fds: directories for zones and
 			   * register */
 	IPC_BACKED_UP,    /* u64 request, u32 -result, text: why not, or how many file keys */
+	IPC_REOPENED,     /* u64 request, u32 -result: the parent's part of IPC_LOG_REOPEN */
 	/* engine -> parent */
 	IPC_READY = 64,   /* config loaded, sockets taken */
 	IPC_GENERATE,     /* u64 request, 16 octets key id, u8 zone length, zone, u8 role */
@@ -35,6 +36,7 @@ enum ipc_type {
 	IPC_STOP,         /* an operator said stop */
 	IPC_BACKUP,       /* u64 request, text: directory, which the parent makes */
 	IPC_BACKUP_END,   /* u64 request, u8: 1 the engine's part is written, 0 it was given up */
+	IPC_LOG_REOPEN,   /* u64 request: it is the parent who can make the new file */
 };
 
 #define IPC_PART_MAX (4u << 20)

@@ -139,6 +139,15 @@ static void stop_begin(struct parent *p)
 	parent_tell(p, IPC_QUIT, NULL, 0, NULL, 0);
 }
 
+static void reopen_for(struct parent *p, uint64_t request)
+{
+	uint8_t answer[12];
+
+	put_be64(answer, request);
+	put_be32(answer + 8, (uint32_t)-parent_log_reopen(p));
+	parent_tell(p, IPC_REOPENED, answer, sizeof(answer), NULL, 0);
+}
+
 static void engine_frame(struct parent *p, struct frame *f)
 {
 	struct rd r = rd_init(f->data, f->len);
@@ -166,6 +175,9 @@ static void engine_frame(struct parent *p, struct frame *f)
 		break;
 	case IPC_BACKUP_END:
 		parent_backup_end(p, f);
+		break;
+	case IPC_LOG_REOPEN:
+		reopen_for(p, rd_u64(&r));
 		break;
 	case IPC_STOP:
 		stop_begin(p);
@@ -218,7 +230,7 @@ static void signals(struct parent *p)
 		else if (si.ssi_signo == SIGHUP)
 			parent_reload(p, false, 0);
 		else if (si.ssi_signo == SIGUSR1) {
-			log_reopen();
+			parent_log_reopen(p);
 			parent_tell(p, IPC_REOPEN, NULL, 0, NULL, 0);
 		} else if (si.ssi_signo == SIGCHLD)
 			reap(p);

@@ -74,6 +74,7 @@ int parent_main(const char *self, const char *conf_path, struct conf_bundle *bun
 /* parent_conf.c */
 int parent_bind(struct parent *p);      /* DNS, stats and control sockets of the config; logs, zs_err */
 int parent_prepare_dirs(struct parent *p);
+int parent_log_reopen(struct parent *p);
 void parent_send_all(struct parent *p); /* bundle, sockets, vault sockets: everything a new engine needs */
 void parent_reload(struct parent *p, bool answer, uint64_t request);
 

@@ -105,6 +105,26 @@ static void own_log(const struct parent *p)
 		close(fd);
 }
 
+/* A new file is made here and handed over, before the engine opens it. */
+int parent_log_reopen(struct parent *p)
+{
+	own_log(p);
+	return log_reopen();
+}
+
+/* Another target by reload. Vaults keep theirs until they are started anew. */
+static void log_to(struct parent *p)
+{
+	const char *target = p->conf->log_target;
+
+	if (getenv("ZONESEAL_FOREGROUND"))
+		return;
+	own_log(p);
+	if (log_open(target, (enum log_level)p->conf->log_level, "parent") != 0)
+		log_msg(LL_ERR, "parent", NULL, "log target %s cannot be opened", target);
+	setenv("ZONESEAL_LOG", strcmp(target, "stderr") == 0 ? "stderr" : "syslog", 1);
+}
+
 int parent_prepare_dirs(struct parent *p)
 {
 	int err;
@@ -374,6 +394,8 @@ void parent_reload(struct parent *p, bool answer, uint64_t request)
 	conf_bundle_free(p->bundle);
 	p->conf = conf;
 	p->bundle = bundle;
+	if (strcmp(old->log_target, conf->log_target) != 0)
+		log_to(p);
 	log_set_level((enum log_level)conf->log_level);
 	parent_keymap_limits(p); /* before the engine signs by the new times */
 	send_bundle(p);

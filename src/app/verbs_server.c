@@ -172,14 +172,28 @@ void verb_log_level(struct ctl *c)
 	ctl_end(c, CTL_DONE);
 }
 
-void verb_log_reopen(struct ctl *c)
+/* The parent has made the file, and it is ours to write to. */
+static void reopen_answer(void *ctx, int result, const uint8_t *data, size_t len)
 {
-	int err = log_reopen();
+	struct ctl *c = ctx;
+	int err = result ? result : log_reopen();
 
+	(void)data;
+	(void)len;
 	if (err)
 		ctl_fail(c, "failed", NULL, "the log file cannot be opened anew: %s", zs_strerror(err));
 	else
 		ctl_end(c, CTL_DONE);
+	ctl_drop(c);
+}
+
+void verb_log_reopen(struct ctl *c)
+{
+	ctl_hold(c);
+	if (engine_ask(ctl_engine(c), IPC_LOG_REOPEN, NULL, 0, reopen_answer, c) != 0) {
+		ctl_drop(c);
+		ctl_fail(c, "failed", NULL, "the parent cannot be asked");
+	}
 }
 
 void verb_stop(struct ctl *c)

@@ -119,6 +119,12 @@ static json_t *misses(struct zwalk *w)
 	return list;
 }
 
+/* The one name that was given fits nothing: that is no list with an error in it, but an error. */
+static bool is_nothing(const struct zwalk *w)
+{
+	return json_array_size(w->names) == 1 && !w->hit[0];
+}
+
 static enum pump walk_end(struct ctl *c, struct zwalk *w)
 {
 	json_t *none;
@@ -126,6 +132,11 @@ static enum pump walk_end(struct ctl *c, struct zwalk *w)
 
 	if (w->spec->settles && !verb_settled(c, &w->timer))
 		return PUMP_WAIT;
+	if (is_nothing(w)) {
+		ctl_fail(c, "no-such-zone", "`zonesealctl zone list` shows what is configured",
+			 "zone %.300s is not configured", json_string_value(json_array_get(w->names, 0)));
+		return PUMP_END;
+	}
 	if (w->spec->settles && verb_unsaved(c))
 		return PUMP_END;
 	none = misses(w);
@@ -157,7 +168,10 @@ static enum pump walk_pump(struct ctl *c, void *arg)
 		w->bad += z && bad;
 		w->good += z && !bad;
 	}
-	ctl_data(c, json_pack("{s:o}", w->spec->key, rows));
+	if (end && is_nothing(w))
+		json_decref(rows);
+	else
+		ctl_data(c, json_pack("{s:o}", w->spec->key, rows));
 	w->ended = end;
 	return end ? walk_end(c, w) : PUMP_MORE;
 }

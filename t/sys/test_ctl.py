@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import subprocess
 
 import pytest
 
@@ -55,8 +56,10 @@ def test_errors_say_what_and_how(line):
     assert r.returncode == FAILED and "nowhere.example" in r.stderr
     r = s.ctl("-j", "zone", "status", "nowhere.example")
     assert r.returncode == FAILED
-    errors = seal.documents(r.stdout)[0]["errors"]
-    assert errors[0]["zone"] == "nowhere.example" and errors[0]["message"]
+    error = seal.documents(r.stdout)[0]["error"]
+    assert error["code"] == "no-such-zone" and "nowhere.example" in error["message"] and error["hint"]
+    r = s.ctl("-j", "zone", "status", "nowhere.example", "*.nowhere.example")  # several: each of them
+    assert r.returncode == FAILED and [e["zone"] for e in seal.merged(seal.documents(r.stdout))["errors"]] == ["nowhere.example", "*.nowhere.example"]
     r = s.ctl("conf", "diff")
     assert r.returncode == FAILED and "yet" in r.stderr
     error = seal.documents(s.ctl("-j", "conf", "diff").stdout)[0]["error"]
@@ -197,6 +200,38 @@ def test_reload_refuses_what_would_need_a_rollover(rig, change):
     c.primary.change(ZONE, zones.sample(ZONE, 2))
     c.published(2)
     assert chain.algorithms(c.verify()) == {13}
+
+
+def test_log_files_of_both(rig):
+    """Parent and engine write to one file; whoever rotates it says reopen, and a reload may name another one."""
+    s = chain.Chain(rig).seal
+    a, b = (os.path.join(s.dir, n) for n in ("log-a", "log-b"))
+    s.conf["log"]["target"] = a
+    s.write_conf()
+
+    def writes(path, before):
+        """A reload is told by the parent, its verb by the engine."""
+        assert s.ctl("conf", "reload").returncode == DONE
+        text = open(path).read()[before:]
+        return re.search(r"parent\[\d+\] parent: reload done", text) and re.search(r"engine\[\d+\] control: verb=.conf reload", text)
+    try:
+        assert harness.run([os.path.join(seal.build_dir(), "zoneseald"), "-c", s.conf_path], capture_output=False,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+        assert writes(a, 0)
+        os.rename(a, a + ".1")
+        rotated = os.path.getsize(a + ".1")
+        assert s.ctl("log", "reopen").returncode == DONE
+        assert writes(a, 0) and "reload" not in open(a + ".1").read()[rotated:]
+        s.conf["log"]["target"] = b
+        s.write_conf()
+        assert s.ctl("conf", "reload").returncode == DONE and writes(b, 0)
+        os.rename(b, b + ".1")
+        os.mkdir(b)
+        r = s.ctl("log", "reopen")
+        assert r.returncode == FAILED and "log file" in r.stderr
+    finally:
+        assert s.ctl("stop").returncode == DONE
+        harness.wait_for(lambda: s.ctl("status").returncode == UNREACHABLE and not os.path.exists(s.socket), "the end")
 
 
 # --- stats port -------------------------------------------------------------------------------------------------------
