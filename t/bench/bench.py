@@ -28,6 +28,7 @@ import servers  # noqa: E402
 
 ZONE = "hosting.test."
 INSIDE = "ZS_BENCH_NET"
+JOURNAL = "    journal-max-usage: 4G\n"  # a million names do not fit into the 100 MiB that a zone may have
 LONG = 40  # seconds of one run after which it is not repeated
 
 
@@ -83,7 +84,7 @@ class Knotd(servers.Knot):
         policy = ["policy:", "  - id: bench", "    algorithm: ecdsap256sha256", "    nsec3: on", "    nsec3-iterations: 0",
                   "    nsec3-salt-length: 0", "    rrsig-lifetime: 14d", "    signing-threads: %d" % cores, "zone:"]
         text = text.replace("\nzone:", "\n" + "\n".join(policy))
-        return text + "    dnssec-signing: on\n    dnssec-policy: bench\n    journal-content: all\n"
+        return text + "    dnssec-signing: on\n    dnssec-policy: bench\n    journal-content: all\n" + JOURNAL
 
     def launch(self):
         conf = os.path.join(self.dir, "conf")

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a change costs: one A record replaced, one name added, 1,000 A records replaced in one IXFR, at zones of several
-sizes, beside BIND and Knot as signing secondaries. All three are up at the same time, get the same differences from the same
-primary, one after the other, in turns. Usage: changes.py [--names N,N] [--rounds N] [--kinds TEXT] [--transfers N] [--only zoneseal,bind,knot] (`make bench CHANGES=N,N`)
+sizes, beside BIND and Knot as signing secondaries. They sign the zone one after the other, then all three are up at the same
+time and get the same differences from the same primary, in turns. After that whole transfers with one changed record, in the
+order of each primary, beside a knotd that signs nothing and has stored them when it shows them.
+Usage: changes.py [--names N,N] [--rounds N] [--kinds TEXT] [--transfers N] [--only zoneseal,bind,knot] (`make bench-changes`)
 
 The time runs from a NOTIFY to the first answer with another serial, asked by UDP in a tight loop, and to the NOTIFY that
 the secondary gets. Processor time is taken in turns of their own, with few questions. What zoneseal does and the others do
@@ -31,6 +33,7 @@ TIMERS = struct.pack("!4I", 7200, 1800, 1209600, 3600)
 KINDS = ("one record", "one name", "1,000 records")
 MANY = 1000
 NOTIFY_ROUNDS = 7  # Knot takes a second for each
+BEGIN = time.monotonic()
 
 
 # --- the signers ------------------------------------------------------------------------------------------------
@@ -55,6 +58,7 @@ class Sealed(bench.Sealed):
 
 class Bind(servers.Bind):
     label = "BIND"
+    quantum = 1000  # what it signs at once, before it makes a version and a piece of journal of it
 
     def __init__(self, rig, two):
         super().__init__(rig, "signer", listed=[two.primary])
@@ -73,8 +77,9 @@ controls { };
 dnssec-policy "bench" { keys { ksk lifetime unlimited algorithm ecdsap256sha256; zsk lifetime unlimited algorithm ecdsap256sha256; };
  nsec3param iterations 0 optout no salt-length 0; signatures-validity 14d; signatures-validity-dnskey 14d; };
 zone "%s" { type secondary; file "z"; primaries { %s port %d; }; allow-notify { 127.0.0.0/8; }; notify explicit;
- also-notify { %s port %d; }; inline-signing yes; dnssec-policy bench; sig-signing-signatures 1000; sig-signing-nodes 1000; };
-""" % (self.dir, harness.PORT, self.addr, self.addr, self.addr, ZONE, self.two.primary.addr, harness.PORT, self.two.secondary.addr, harness.PORT)
+ also-notify { %s port %d; }; inline-signing yes; dnssec-policy bench; sig-signing-signatures %d; sig-signing-nodes %d; };
+""" % (self.dir, harness.PORT, self.addr, self.addr, self.addr, ZONE, self.two.primary.addr, harness.PORT, self.two.secondary.addr, harness.PORT,
+       self.quantum, self.quantum)
 
     def launch(self):
         bench.Knotd.launch(self)
@@ -116,7 +121,7 @@ class KnotPlain(servers.Knot):
         self.add_zone(ZONE)
 
     def conf(self):
-        return super().conf().replace("journal-db-max-size: 64M", "journal-db-max-size: 8G") + "    journal-content: all\n"
+        return super().conf().replace("journal-db-max-size: 64M", "journal-db-max-size: 8G") + "    journal-content: all\n" + bench.JOURNAL
 
     launch = bench.Knotd.launch
     roles = bench.Knotd.roles
@@ -200,6 +205,7 @@ def recorded(rig, kind, text, path):
         return record(server.addr, path)
     finally:
         server.process.stop(120)
+        say("the transfer as %s sends it is recorded" % kind)
 
 
 # --- one change -------------------------------------------------------------------------------------------------
@@ -298,6 +304,17 @@ class Sync:
         self.took.append((time.monotonic() - start) * 1000)
 
 
+def private(d):
+    """MB now; of zoneseal the engine, which has the zones."""
+    roles = d.roles()
+    return sum(map(meter.private_memory, roles.get("engine") or roles["daemon"]))
+
+
+def say(text):
+    """How far it is, for whoever waits."""
+    print("%8.1f s  %s" % (time.monotonic() - BEGIN, text), file=sys.stderr, flush=True)
+
+
 class Changes:
     def __init__(self, options, where):
         self.options, self.sync, self.rows, self.warming = options, Sync(where), {}, False
@@ -374,12 +391,13 @@ def measure(changes, names, tmp):
         daemons = []
         for name in options.only:
             d = MAKERS[name](rig, two)
+            d.quantum = max(1000, names // 10)
             d.launch()
-            print("%s has %d names signed in %.1f s" % (d.label, names, ready(d, options.limit)), file=sys.stderr)
+            say("%s has %d names signed in %.1f s" % (d.label, names, ready(d, options.limit)))
             daemons.append(d)
         changes.rounds(names, two, content, daemons)
         for d in daemons:
-            changes.note(names, "all", d.label, "private MB", sum(meter.private_memory(p) for pids in d.roles().values() for p in pids))
+            changes.note(names, AFTER, d.label, "private MB", private(d))
     except BaseException:
         for name, log in rig.logs():
             print("--- %s\n%s" % (name, log[-3000:]), file=sys.stderr)
@@ -431,15 +449,18 @@ def transfers(changes, names, tmp):
         daemons = [Sealed(rig, two), KnotPlain(rig, two)]
         for d in daemons:
             d.launch()
-            d.first = ready(d, options.limit) if d is daemons[0] else meter.wait_soa(
-                d.addr, ZONE, lambda s: True, d.process, options.limit, 0.05, signed=False)
+            if isinstance(d, Sealed):
+                ready(d, options.limit)
+            else:
+                meter.wait_soa(d.addr, ZONE, lambda s: True, d.process, options.limit, 0.05, signed=False)
+            say("%s has %d names" % (d.label, names))
         for turn in range(options.transfers):
             for kind, stream in streams.items():
                 content.serial += 1
                 host, was = content.hosts[turn * 3 + len(content.moved)]
                 content.moved.append((host, was, "10.222.1.%d" % (len(content.moved) + 1)))
                 two.give(peers.Source(content.soa(), stream=changed_stream(path, content, stream, path + ".now")))
-                for d in daemons:
+                for d in daemons[::-1] if turn % 2 else daemons:
                     whole(changes, names, kind, two, d)
     except BaseException:
         for name, log in rig.logs():
@@ -454,6 +475,7 @@ def transfers(changes, names, tmp):
 
 
 def whole(changes, names, kind, two, d):
+    changes.sync.once()
     asker = Asker(d)
     was = asker.serial()
     with meter.Peak(d.roles) as peak:
@@ -462,7 +484,8 @@ def whole(changes, names, kind, two, d):
     note = "AXFR as " + kind
     changes.note(names, note, d.label, "visible ms", (at - start) * 1000)
     changes.note(names, note, d.label, "CPU ms", (cpu_ns(d) - used) / 1e6)
-    changes.note(names, note, d.label, "peak MB", sum(peak.peak.values()))
+    changes.note(names, note, d.label, "private MB", peak.peak.get("engine", sum(peak.peak.values())))
+    say("%s of %d names: %s has it in %.1f s" % (note, names, d.label, at - start))
     if isinstance(d, Sealed):
         octets, sigs = ixfr(d.addr, was)
         changes.note(names, note, d.label, "signatures", sigs)
@@ -471,20 +494,32 @@ def whole(changes, names, kind, two, d):
 
 # --- the table --------------------------------------------------------------------------------------------------
 
-UNITS = ("visible ms", "NOTIFY out ms", "signatures", "IXFR octets", "CPU ms", "peak MB")
+UNITS = ("visible ms", "NOTIFY out ms", "signatures", "IXFR octets", "CPU ms", "private MB")
 TRANSFERS = tuple("AXFR as " + kind for kind in ("nsd", "bind", "knot"))
+AFTER = "after these"
 
 
 def table(changes):
     sync = sorted(changes.sync.took or [0])
     yield "64 KiB written over + fdatasync: median %.2f ms (quarters %.2f to %.2f, n %d)" % (
         statistics.median(sync), sync[len(sync) // 4], sync[len(sync) * 3 // 4], len(sync))
-    yield "%-10s%-16s%-10s" % ("names", "change", "signer") + "".join("%25s" % u for u in UNITS)
+    yield "%-10s%-16s%-14s" % ("names", "change", "signer") + "".join("%25s" % u for u in UNITS)
     for names in changes.options.names:
-        for kind in KINDS + TRANSFERS:
+        for kind in KINDS + (AFTER, ) + TRANSFERS:
             for label in dict.fromkeys(k[2] for k in changes.rows if k[:2] == (names, kind)):
                 cells = "".join("%25s" % spread(changes.rows.get((names, kind, label, u))) for u in UNITS)
-                yield "%-10d%-16s%-10s%s" % (names, kind, label, cells)
+                yield ("%-10d%-16s%-14s%s" % (names, kind, label, cells)).rstrip()
+    yield ""
+    yield from ratios(changes)
+
+
+def ratios(changes):
+    """Of medians, where there is another to compare with."""
+    for names, kind, label, what in changes.rows:
+        ours = changes.rows.get((names, kind, "zoneseal", what))
+        if label != "zoneseal" and ours and what in ("visible ms", "CPU ms"):
+            theirs = changes.rows[names, kind, label, what]
+            yield "%-10d%-16s%-16s%-12s%6.2f" % (names, kind, "/ " + label, what, statistics.median(ours) / statistics.median(theirs))
 
 
 def spread(values):
@@ -504,7 +539,7 @@ def main():
     p.add_argument("--names", default="10000,100000", help="sizes, with commas")
     p.add_argument("--rounds", type=int, default=21)
     p.add_argument("--cpu-rounds", type=int, default=5)
-    p.add_argument("--transfers", type=int, default=1, help="AXFRs with one change, in each order")
+    p.add_argument("--transfers", type=int, default=3, help="AXFRs with one change, in each order")
     p.add_argument("--only", default="zoneseal,bind,knot")
     p.add_argument("--kinds", default="", help="only changes whose name has this in it")
     p.add_argument("--rest", type=float, default=0.05, help="seconds between changes")
@@ -513,19 +548,21 @@ def main():
     options = p.parse_args()
     options.names = [int(n) for n in options.names.split(",")]
     if options.slice:
-        options.names, options.rounds, options.cpu_rounds = [2000], 2, 1
+        options.names, options.rounds, options.cpu_rounds, options.transfers = [2000], 2, 1, 1
     options.only = options.only.split(",")
     bench.enter_namespace()
     harness.WAIT = max(harness.WAIT, 600)  # a million names take others a while to load
     with tempfile.TemporaryDirectory(prefix="zoneseal-changes-") as tmp:
         changes = Changes(options, tmp)
-        for names in options.names:
-            if options.rounds + options.cpu_rounds:
-                measure(changes, names, tmp)
-            if options.transfers:
-                transfers(changes, names, tmp)
-        print("%d processors, load %s" % (os.cpu_count(), " ".join("%.2f" % v for v in os.getloadavg())))
-        print("\n".join(table(changes)))
+        try:
+            for names in options.names:
+                if options.rounds + options.cpu_rounds:
+                    measure(changes, names, tmp)
+                if options.transfers:
+                    transfers(changes, names, tmp)
+        finally:  # what there is by then
+            print("%d processors, load %s" % (os.cpu_count(), " ".join("%.2f" % v for v in os.getloadavg())))
+            print("\n".join(table(changes)))
 
 
 if __name__ == "__main__":
