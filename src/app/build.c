@@ -182,12 +182,12 @@ static void gate_done(void *arg, int err)
 			"event=passed serial=%u rrsets=%llu signatures=%llu verified=%llu chain=%llu",
 			b->serial, (unsigned long long)sums.rrsets, (unsigned long long)sums.signatures,
 			(unsigned long long)sums.verified, (unsigned long long)sums.chain_records);
+		zone_alarm_clear(z, ALARM_SIGNING);
 		if (b->apart) {
 			overtake_start(b);
 			return;
 		}
 		zone_alarm_clear(z, ALARM_VETO);
-		zone_alarm_clear(z, ALARM_SIGNING);
 		b->waiting = true;
 		zone_event(z, EV_BUILT);
 		return;
@@ -651,8 +651,12 @@ static void published(void *arg)
 	downstream_keys(z, &b->keys);
 	z->rebuild = false;
 	z->publish_ordered = false;
-	if (!b->apart) /* else the orders and findings are those of a later input */
+	if (!b->apart) { /* else the orders and findings are those of a later input */
 		zone_input_taken(z, b->in);
+	} else if (z->held && z->held_serial == z->meta.upstream_serial) {
+		held_set(z, &(struct held){ .set = false });
+		held_alarm(z);
+	}
 	log_msg(LL_NOTICE, "zone", z->name,
 		"event=published serial=%u upstream=%u records=%llu signatures=%llu made=%llu kept=%llu "
 		"ms=%lld",

@@ -344,6 +344,8 @@ static void begin(void *arg)
 	j->seen = z->changes;
 	j->differs = differs(b);
 	j->checked = z->meta.upstream_checked;
+	if (!j->differs && j->checked < b->meta.upstream_checked)
+		j->checked = b->meta.upstream_checked;
 	j->transferred = j->differs ? z->meta.transferred : b->meta.transferred;
 	j->inception = z->meta.last_inception;
 	j->clamp = b->clamp;

@@ -89,6 +89,8 @@ void zone_compare_policy(struct zone *z)
 	policy_print(z->conf->policy, z->conf->upstream_dnssec == UPDNSSEC_PASS, want,
 		     sizeof(want));
 	z->reshape = z->have_meta && strcmp(want, z->meta.content_policy) != 0;
+	if (!z->reshape)
+		zone_alarm_clear(z, ALARM_BUILD);
 }
 
 /* One that failed is tried again after a while; what is wrong with the live generation waits for nothing. */

@@ -93,8 +93,11 @@ def test_changes_go_out_while_another_chain_is_built(rig, secondary):
     c = Slow(rig, secondary).start()
     serial = c.published(1)
     c.begins()
+    numbers, contents = [], []
     for lines, gone in CHANGES:
         s = c.follows(c.change(*lines, gone=gone))
+        numbers.append(s["version"]["number"])
+        contents.append(chain.unsigned(c.seal.axfr(ZONE)))
         assert s["version"]["denial"] == "nsec" and s["signed_serial"] > serial
         serial = s["signed_serial"]
         c.verify()
@@ -108,6 +111,12 @@ def test_changes_go_out_while_another_chain_is_built(rig, secondary):
     c.change("after.{z} 300 IN A 192.0.2.9")
     assert c.published(c.n) > serial
     c.judged()
+    # what went out meanwhile is history of the new generation, too
+    assert c.seal.ctl("zone", "rollback", ZONE, str(numbers[1])).returncode == 0
+    c.seal.wait_zone(ZONE, lambda s: s["upstream_serial"] == 3 and s["state"] == "idle", "the rollback")
+    assert chain.unsigned(c.seal.axfr(ZONE)) == contents[1] != contents[2]
+    c.secondary.wait_serial(ZONE, c.seal.serial(ZONE))
+    c.verify()
 
 
 def test_a_crash_leaves_the_live_generation(rig):
