@@ -373,8 +373,11 @@ static void guards(struct build_job *b)
 				   .shrink_pct = on ? b->shrink_pct : 0,
 				   .churn_pct = on ? b->churn_pct : 0 };
 
-	if (b->base_kv && b->same_cuts <= b->old_cuts)
-		f.churn = b->meta.cuts + b->old_cuts - 2 * b->same_cuts;
+	if (b->base_kv) {
+		uint64_t gone = b->old_cuts > b->same_cuts ? b->old_cuts - b->same_cuts : 0;
+
+		f.churn = b->meta.cuts - b->same_cuts + gone;
+	}
 	guard_content(&b->in->intake, &f, b->guard_text, sizeof(b->guard_text));
 }
 
