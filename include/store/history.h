@@ -75,10 +75,30 @@ int history_trim(struct view *v, const struct history_limits *lim, int64_t now);
 int history_merge(struct view *v, int64_t now, int64_t older_than_s, bool *merged);
 
 /*
- * Both tables and their totals into a build, after EXPIRY was appended: a new generation keeps what the live
- * one knows. What the build itself changed is a gap unless an entry for its version is written too.
+ * Both tables into a build, after everything else of it was appended: what the live version knows, as far as
+ * the bounds say, and one entry in each table for what the build changes, found by comparing the two. Where
+ * there is a gap, nothing older leads any further: that entry would be too large, or the chain is another.
+ * Once for a build: what is taken into it afterwards is in no entry. When it fails the build must not be
+ * published, unless `damaged` says that nothing was written because the live version cannot be read.
  */
-int history_copy(struct kv *from, struct build *b);
+struct history_carry {
+	struct kv *from, *to;        /* the live version, the build as committed so far */
+	struct build *build;
+	const char *tmp;             /* directory for the sort */
+	uint64_t version;            /* the live one; the build becomes the next */
+	uint32_t from_upstream, to_upstream;
+	int64_t time;
+	const struct history_soa *was, *is;  /* upstream's */
+	bool same_chain;             /* false: a gap in HISTORY */
+	uint64_t records_max;        /* of an entry in HISTORY: a larger one is of no use */
+	struct history_limits lim;
+	int (*tick)(void *ctx);      /* now and then; non-zero ends it and is the answer. NULL: none */
+	void *ctx;
+	/* the answer, by table; chunks 0: no entry */
+	struct history_head step[2];
+	bool gap[2], damaged;
+};
+int history_carry(struct history_carry *c);
 
 /* --- reading -------------------------------------------------------------------------------------------- */
 /*

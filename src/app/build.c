@@ -510,6 +510,7 @@ static struct build_job *build_new_job(struct zone *z, struct transfer *t)
 	b->zone = z;
 	b->e = z->e;
 	b->setup = setup_ref(z->setup);
+	b->conf = z->conf;
 	b->in = t;
 	b->pol = *z->conf->policy;
 	b->keys = z->keys;
@@ -704,6 +705,7 @@ void build_publish_now(struct build_job *b)
 	struct zone *z = b->zone;
 
 	b->publishing = z->committing = true;
+	b->doubted |= z->damaged || z->compare || sweep_doubts(z);
 	if (pool_post(b->e->workers, POOL_URGENT, publish_run, b) != 0) {
 		b->publishing = z->committing = false;
 		b->err = ZS_ENOMEM;

@@ -4,6 +4,7 @@
  *
  *   build.c        the stages, on the loop: content, SOA, gate, publication
  *   build_input.c  the sorted input as owners and RRsets; the survey before anything is written
+ *   build_history.c  the step of history that leads to the build
  *   build_pipe.c   the pipeline: groups of RRsets are planned, signed (many in flight) and appended in order
  */
 #ifndef ZONESEAL_SRC_APP_BUILD_H
@@ -22,6 +23,8 @@ struct build_job {
 	struct engine *e;
 	struct setup *setup;              /* referenced */
 	struct transfer *in;
+	const struct conf_zone *conf;     /* of setup */
+	bool doubted;                     /* what is stored may not be what secondaries got */
 	struct policy pol;                /* a copy; its texts are setup's */
 	struct keyset keys;
 	struct signer signer;
@@ -136,8 +139,7 @@ void overtake_start(struct build_job *b);
 void overtake_cancel(struct build_job *b);
 /* the gate's parameters for what it writes */
 void build_gating(const struct build_job *b, struct gating *g, const struct keyset *ks, wall_t now);
-/* build_soa.c: what upstream changed before stays known, and what secondaries may ask from until this goes
- * out; last, when the live generation gets no version any more (worker) */
+/* build_history.c (worker): last before a build is published, once */
 int build_history(struct build_job *b);
 /* build_soa.c: the SOA with its serial, META records; one small change on top of the content (worker) */
 int build_soa_group(struct build_job *b, struct signing *g);

@@ -98,6 +98,7 @@ static int write_group(struct build_job *b, struct signing *g)
 		b->made[i] += g->made[i];
 	b->kept += g->kept;
 	b->bad += g->bad;
+	b->doubted |= g->spoilt > 0;
 	return err;
 }
 

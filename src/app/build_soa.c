@@ -8,9 +8,7 @@
 #include <string.h>
 #include "base/crc.h"
 #include "base/err.h"
-#include "base/log.h"
 #include "build.h"
-#include "store/history.h"
 
 void expiry_value(struct wr *w, const uint8_t *key, size_t klen)
 {
@@ -95,25 +93,6 @@ static void meta_fill(struct build_job *b)
 	m->next_seq = atomic_load(&b->next_seq);
 	m->held = false;
 	memcpy(m->content_policy, b->fingerprint, sizeof(m->content_policy));
-}
-
-/* History that cannot be read is not worth a build. */
-int build_history(struct build_job *b)
-{
-	struct snap *live = NULL;
-	struct kv *kv = NULL;
-	int err = b->no_base ? ZS_ENOENT : store_snap(b->zone->store, &live);
-
-	if (!err)
-		err = snap_kv(live, &kv);
-	if (!err)
-		err = history_copy(kv, b->out);
-	kv_close(kv);
-	snap_unref(live);
-	if (!damage_is(err) && err != ZS_EAGAIN) /* a retired generation has few handles */
-		return err == ZS_ENOENT ? 0 : err;
-	log_msg(LL_WARN, "store", b->zone->name, "event=history-lost: %s", zs_strerror(err));
-	return 0;
 }
 
 int build_soa_write(struct build_job *b, struct signing *g)

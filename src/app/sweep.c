@@ -252,6 +252,11 @@ static void rebuild(struct zone *z)
 	upstream_schedule(z, 0);
 }
 
+bool sweep_doubts(const struct zone *z)
+{
+	return z->sweep.ndue || z->sweep.trouble || z->sweep.doubt;
+}
+
 static void healed(struct zone *z)
 {
 	struct sweep *s = &z->sweep;

@@ -58,6 +58,7 @@ void sweep_generation(struct zone *z);     /* one that passed the whole gate is 
  */
 void sweep_compare(struct zone *z);
 void sweep_compared(struct zone *z, const char *difference);
+bool sweep_doubts(const struct zone *z);   /* it found what is not healed yet */
 void sweep_taken(struct zone *z);          /* a whole zone of upstream is published: no doubt is left */
 /* For people: how far the round is, in percent. */
 unsigned sweep_progress(const struct zone *z);

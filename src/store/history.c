@@ -66,10 +66,9 @@ int history_totals(struct kv *kv, struct history_total out[static 2])
 	return 0;
 }
 
-int totals_put(struct kv *kv, const struct history_total t[static 2])
+size_t totals_encode(const struct history_total t[static 2], uint8_t out[static TOTALS_MAX])
 {
-	uint8_t rec[TOTALS_HEAD + 2 * (3 + TOTALS_FIELDS * 8)];
-	struct wr w = wr_fixed(rec, sizeof rec);
+	struct wr w = wr_fixed(out, TOTALS_MAX);
 
 	wr_u8(&w, TOTALS_FORMAT);
 	wr_u32(&w, 0);
@@ -83,8 +82,15 @@ int totals_put(struct kv *kv, const struct history_total t[static 2])
 		wr_u64(&w, t[i].newest);
 		wr_u64(&w, t[i].looked);
 	}
-	wr_put_u32(&w, 1, totals_crc(rec, w.len));
-	return w.err ? w.err : kv_put(kv, totals_key, sizeof totals_key, rec, w.len);
+	wr_put_u32(&w, 1, totals_crc(out, w.len));
+	return w.len;
+}
+
+int totals_put(struct kv *kv, const struct history_total t[static 2])
+{
+	uint8_t rec[TOTALS_MAX];
+
+	return kv_put(kv, totals_key, sizeof totals_key, rec, totals_encode(t, rec));
 }
 
 /* --- the list ------------------------------------------------------------------------------------------- */
@@ -114,32 +120,6 @@ int history_each(struct kv *kv, enum history_table table, bool newest_first, his
 	return rc == ZS_ENOENT ? 0 : rc;
 }
 
-/* --- into another generation ---------------------------------------------------------------------------- */
-
-int history_copy(struct kv *from, struct build *b)
-{
-	uint8_t table = TAB_HISTORY;
-	struct history_total t[2];
-	struct kv_item it;
-	int rc = history_totals(from, t);
-
-	if (!rc)
-		rc = kv_get(from, totals_key, sizeof totals_key, &it);
-	if (!rc)
-		rc = build_put(b, it.key, it.klen, it.val, it.vlen);
-	if (!rc)
-		rc = kv_seek(from, &table, 1, &it);
-	while (!rc && it.key[0] <= TAB_USERDIFF) {
-		enum history_table which = it.key[0] == TAB_HISTORY ? HISTORY_SERVED : HISTORY_UPSTREAM;
-
-		if (it.klen == 13 && be64(it.key + 1) >= t[which].oldest)
-			rc = build_append(b, it.key, it.klen, it.val, it.vlen);
-		if (!rc)
-			rc = kv_next(from, &it);
-	}
-	return rc == ZS_ENOENT ? 0 : rc;
-}
-
 /* --- trimming ------------------------------------------------------------------------------------------- */
 
 struct bounds {
@@ -152,9 +132,7 @@ static bool over(const struct history_total *t, const struct bounds *b, int64_t 
 	return t->entries > b->versions || t->octets > b->bytes || time < b->before;
 }
 
-/* Drops the oldest entry: a number moves. */
-static int drop_oldest(struct kv *kv, uint8_t table, struct history_total *t, uint64_t version,
-		       uint64_t stored)
+int totals_drop(struct kv *kv, uint8_t table, struct history_total *t, uint64_t version, uint64_t stored)
 {
 	uint64_t next;
 	int rc = hentry_from(kv, table, version + 1, &next);
@@ -192,7 +170,7 @@ static int drop_entries(struct kv *kv, uint8_t table, struct history_total *t, c
 		}
 		if (rc || !over(t, b, e.head.time))
 			break;
-		rc = drop_oldest(kv, table, t, version, e.head.stored);
+		rc = totals_drop(kv, table, t, version, e.head.stored);
 	}
 	if (rc == ZS_ENOENT) { /* counted, and not there */
 		t->entries = t->octets = 0;

@@ -110,7 +110,12 @@ static int chunk_put(struct hwriter *w, struct wr *c, uint32_t chunk)
 	if (c->err)
 		return c->err;
 	wr_put_u32(c, 1, chunk_crc(key, klen, c->p, c->len));
-	return kv_put(w->kv, key, klen, c->p, c->len);
+	if (w->kv)
+		return kv_put(w->kv, key, klen, c->p, c->len);
+	if (!w->build)
+		return 0;
+	return chunk ? build_append(w->build, key, klen, c->p, c->len)
+		     : build_put(w->build, key, klen, c->p, c->len); /* comes last */
 }
 
 /* The current chunk is full: the first one stays in memory until its head is known. */
@@ -236,7 +241,7 @@ int hwriter_end(struct hwriter *w, int err, struct history_head *h)
 		rc = chunk_end(w);
 	if (!rc && any)
 		rc = write_first(w);
-	if (rc && w->e.head.chunks > 0)
+	if (rc && w->kv && w->e.head.chunks > 0)
 		hentry_delete(w->kv, w->table, w->e.head.version);
 	wr_free(&w->first);
 	wr_free(&w->cur);

@@ -14,6 +14,7 @@
  */
 #define CHUNK_FILL 4080
 #define CHUNK_MAX (1u << 18)
+#define TOTALS_MAX 128
 
 /* One record of an entry. key: of its RRset. owner: original case, NULL when it is all lower case. */
 struct hrec {
@@ -56,7 +57,8 @@ struct hentry {
 	uint32_t added_chunk, added_at; /* where the added records begin */
 };
 struct hwriter {
-	struct kv *kv;
+	struct kv *kv;         /* where chunks go */
+	struct build *build;   /* or here, kv being NULL; neither: they are only counted */
 	uint8_t table;
 	struct hentry e;
 	struct wr first, cur; /* chunk 0 waits for the head */
@@ -71,7 +73,8 @@ uint8_t table_octet(enum history_table t);
 void hwriter_begin(struct hwriter *w, struct kv *kv, enum history_table t, const struct history_head *h,
 		   const uint8_t *zone);
 int hwriter_add(struct hwriter *w, const struct hrec *r, bool added);
-/* Writes what is left; *h gets the counts. On error, and on an entry without records, nothing is left. */
+/* Writes what is left; *h gets the counts. On error, and on an entry without records, nothing is left (but in
+ * a build, which is not published then). */
 int hwriter_end(struct hwriter *w, int err, struct history_head *h);
 /* Deletes its chunks, if there are any. */
 int hentry_delete(struct kv *kv, uint8_t table, uint64_t version);
@@ -105,7 +108,19 @@ int hdiff_new(struct kv *kv, enum history_table t, struct hentry *e, size_t n, b
 int hdiff_next_rec(struct diff *d, const struct hrec **out, bool *added);
 const uint8_t *hdiff_zone(const struct diff *d);
 
+/* history_write.c */
+/* The apex's SOA key and the zone's name. ZS_ENOENT: no records. */
+int hsoa_find(struct kv *kv, uint8_t key[static KEY_MAX], size_t *klen, uint8_t zone[static NAME_MAX_WIRE]);
+/* The served SOA as a record; borrowed from kv. */
+int hsoa_served(struct kv *kv, const uint8_t *key, size_t klen, struct hrec *out);
+struct hrec hsoa_upstream(const uint8_t *key, size_t klen, const struct history_soa *s);
+/* Records that x has and y has not. Both lists are sorted; the same octets cancel one by one. */
+int hset_write(struct hwriter *w, const struct hset *x, const struct hset *y, bool added);
+
 /* history.c */
+size_t totals_encode(const struct history_total t[static 2], uint8_t out[static TOTALS_MAX]);
+/* The oldest entry goes: a number moves. */
+int totals_drop(struct kv *kv, uint8_t table, struct history_total *t, uint64_t version, uint64_t stored);
 int totals_put(struct kv *kv, const struct history_total t[static 2]);
 
 #endif

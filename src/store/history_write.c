@@ -23,14 +23,14 @@ struct job {
 };
 
 /* The apex owns the first key of RECORDS: its order key is a prefix of all others. */
-static int find_apex(struct job *j)
+int hsoa_find(struct kv *kv, uint8_t key[static KEY_MAX], size_t *klen, uint8_t zone[static NAME_MAX_WIRE])
 {
 	uint8_t table = TAB_RECORDS;
 	const uint8_t *okey;
 	struct kv_item it;
 	uint16_t type;
 	size_t n, len;
-	int rc = kv_seek(j->kv, &table, 1, &it);
+	int rc = kv_seek(kv, &table, 1, &it);
 
 	if (!rc && it.key[0] != TAB_RECORDS)
 		rc = ZS_ENOENT;
@@ -38,17 +38,16 @@ static int find_apex(struct job *j)
 		rc = key_record_split(it.key, it.klen, &okey, &n, &type);
 	if (rc)
 		return rc;
-	j->soa_klen = key_record(j->soa_key, okey, n, T_SOA);
-	return name_from_okey(okey, n, j->zone, &len);
+	*klen = key_record(key, okey, n, T_SOA);
+	return name_from_okey(okey, n, zone, &len);
 }
 
-/* The served SOA as a record; borrowed from kv. */
-static int served_soa(struct job *j, struct kv *kv, struct hrec *out)
+int hsoa_served(struct kv *kv, const uint8_t *key, size_t klen, struct hrec *out)
 {
 	struct kv_item it;
 	struct rr_item item;
 	struct rrval v;
-	int rc = kv_get(kv, j->soa_key, j->soa_klen, &it);
+	int rc = kv_get(kv, key, klen, &it);
 
 	if (!rc)
 		rc = rrval_open(&v, it.val, it.vlen);
@@ -56,15 +55,13 @@ static int served_soa(struct job *j, struct kv *kv, struct hrec *out)
 		rc = ZS_EFORMAT;
 	if (rc)
 		return rc;
-	*out = (struct hrec){ .key = j->soa_key, .klen = (uint16_t)j->soa_klen, .owner = v.owner,
-			      .ttl = v.ttl, .rdlen = item.len, .rdata = item.data };
+	*out = (struct hrec){ .key = key, .klen = (uint16_t)klen, .owner = v.owner, .ttl = v.ttl,
+			      .rdlen = item.len, .rdata = item.data };
 	return 0;
 }
 
-/* Records that only one side has. Both lists are sorted; the same octets cancel one by one. */
-static int write_set(struct job *j, bool added)
+int hset_write(struct hwriter *w, const struct hset *x, const struct hset *y, bool added)
 {
-	const struct hset *x = added ? &j->now : &j->old, *y = added ? &j->old : &j->now;
 	size_t i = 0, k = 0;
 	int rc = 0;
 
@@ -72,7 +69,7 @@ static int write_set(struct job *j, bool added)
 		int c = k < y->n ? hrec_cmp(&x->rec[i], &y->rec[k]) : -1;
 
 		if (c < 0)
-			rc = hwriter_add(&j->w, &x->rec[i], added);
+			rc = hwriter_add(w, &x->rec[i], added);
 		if (c <= 0)
 			i++;
 		if (c >= 0)
@@ -94,7 +91,9 @@ static int write_change(struct job *j, const struct kv_item *now, bool deleted, 
 		rc = hset_fill(&j->old, j->table, now->key, now->klen, was.val, was.vlen);
 	if (!rc)
 		rc = hset_fill(&j->now, j->table, now->key, now->klen, deleted ? NULL : now->val, now->vlen);
-	return rc ? rc : write_set(j, added);
+	if (rc)
+		return rc;
+	return added ? hset_write(&j->w, &j->now, &j->old, true) : hset_write(&j->w, &j->old, &j->now, false);
 }
 
 static int write_half(struct job *j, bool added)
@@ -189,7 +188,7 @@ static int job_begin(struct job *j, enum history_table table, struct view *v, st
 	h->first = h->version;
 	h->octets = h->stored = 0;
 	h->removed = h->added = h->chunks = 0;
-	return find_apex(j);
+	return hsoa_find(j->kv, j->soa_key, &j->soa_klen, j->zone);
 }
 
 static void job_end(struct job *j)
@@ -228,11 +227,11 @@ int history_write(struct view *v, struct kv *base, struct history_head *h)
 
 	if (rc || !base)
 		goto out;
-	rc = served_soa(&j, base, &from);
+	rc = hsoa_served(base, j.soa_key, j.soa_klen, &from);
 	if (!rc)
 		rc = view_kv(v, &other);
 	if (!rc)
-		rc = served_soa(&j, other, &to);
+		rc = hsoa_served(other, j.soa_key, j.soa_klen, &to);
 	if (!rc && (soa_read(from.rdata, from.rdlen, &was) || soa_read(to.rdata, to.rdlen, &is)))
 		rc = ZS_EFORMAT;
 	if (rc || was.serial == is.serial)
@@ -246,10 +245,10 @@ out:
 	return rc == ZS_ENOENT ? 0 : rc;
 }
 
-static struct hrec upstream_soa(const struct job *j, const struct history_soa *s)
+struct hrec hsoa_upstream(const uint8_t *key, size_t klen, const struct history_soa *s)
 {
-	return (struct hrec){ .key = j->soa_key, .klen = (uint16_t)j->soa_klen, .ttl = s->ttl,
-			      .rdlen = s->len, .rdata = s->rdata };
+	return (struct hrec){ .key = key, .klen = (uint16_t)klen, .ttl = s->ttl, .rdlen = s->len,
+			      .rdata = s->rdata };
 }
 
 int history_write_user(struct view *v, struct kv *base, const struct history_soa *from,
@@ -269,8 +268,8 @@ int history_write_user(struct view *v, struct kv *base, const struct history_soa
 	}
 	h->from_upstream = was.serial;
 	h->to_upstream = is.serial;
-	a = upstream_soa(&j, from);
-	b = upstream_soa(&j, to);
+	a = hsoa_upstream(j.soa_key, j.soa_klen, from);
+	b = hsoa_upstream(j.soa_key, j.soa_klen, to);
 	same = hrec_cmp(&a, &b) == 0;
 	rc = job_write(&j, h, same ? NULL : &a, same ? NULL : &b);
 out:

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * History through a zone-sized build, against plain sets (history_rig.h). The
+ * build's content is random, and its expiry entries are numbered anew, as those of a build are.
+ */
+#include "history_rig.h"
+
+#include "base/crc.h"
+#include "t_suite.h"
+
+static const struct history_limits wide = { 1000, 1 << 30, 1 << 30, 1 << 30 };
+
+/* The value with another entry in the expiry index: what differs is not served. */
+static void append_renumbered(struct world *w, struct build *b, const struct kv_item *it)
+{
+	uint8_t *val = malloc(it->vlen);
+	struct rrval v;
+
+	memcpy(val, it->val, it->vlen);
+	ck_assert_int_eq(rrval_open(&v, val, it->vlen), 0);
+	if (v.nsig) {
+		put_be64(val + it->vlen - 8, prng_upto(&w->rnd, 1u << 30));
+		put_be32(val + 1, crc32c(0, val + 5, it->vlen - 5));
+	}
+	ck_assert_int_eq(build_append(b, it->key, it->klen, val, it->vlen), 0);
+	free(val);
+}
+
+/* A build of the live content with changes; n: how much changes, 0: the SOA alone. */
+static struct build *build_content(struct world *w, unsigned n, bool routine, uint32_t serial)
+{
+	uint8_t first = TAB_RECORDS;
+	struct build *b;
+	struct snap *sn;
+	struct view *v;
+	struct kv *kv;
+	struct kv_item it;
+	int rc;
+
+	ck_assert_int_eq(store_snap(w->s, &sn), 0);
+	ck_assert_int_eq(view_new(sn, &v), 0);
+	ck_assert_int_eq(view_kv(v, &kv), 0);
+	for (unsigned i = 0; i < n; i++)
+		fill_view(w, kv, routine);
+	put_soa(w, kv, serial);
+	ck_assert_int_eq(build_new(w->s, &b), 0);
+	for (rc = kv_seek(kv, &first, 1, &it); rc == 0 && it.key[0] <= TAB_DENIAL; rc = kv_next(kv, &it))
+		append_renumbered(w, b, &it);
+	kv_close(kv);
+	view_free(v);
+	snap_unref(sn);
+	ck_assert_int_eq(build_checkpoint(b), 0);
+	return b;
+}
+
+static struct history_carry carry_init(struct world *w, struct build *b, struct kv *live, struct kv *to)
+{
+	return (struct history_carry){ .from = live, .to = to, .build = b, .tmp = store_dir_tmp(w->sd),
+				       .version = store_version(w->s), .time = w->now, .same_chain = true,
+				       .records_max = UINT64_MAX, .lim = wide };
+}
+
+typedef void (*vary_fn)(struct history_carry *c);
+
+static void make_build(struct world *w, unsigned n, bool routine, vary_fn vary, struct history_carry *c)
+{
+	struct state *st = &w->st[w->n];
+	uint32_t serial = w->st[w->n - 1].serial + 1, from = w->upstream;
+	struct build *b = build_content(w, n, routine, serial);
+	struct kv *live = open_kv(w), *to;
+	uint8_t x[22], y[22];
+	struct history_soa was = { x, (uint16_t)soa_rdata(x, from), 3600 }, is = { y, 22, 3600 };
+
+	w->upstream += !routine;
+	soa_rdata(y, w->upstream);
+	ck_assert_int_eq(build_kv(b, &to), 0);
+	*c = carry_init(w, b, live, to);
+	c->from_upstream = from;
+	c->to_upstream = w->upstream;
+	c->was = &was;
+	c->is = &is;
+	if (vary)
+		vary(c);
+	ck_assert_int_eq(history_carry(c), 0);
+	kv_close(to);
+	kv_close(live);
+	ck_assert_int_eq(build_publish(b, &st->version), 0);
+	st->serial = serial;
+	st->upstream = w->upstream;
+	read_state(w, st);
+	w->n++;
+	w->now += 600;
+}
+
+/* --- steps ---------------------------------------------------------------------------------------------- */
+
+/* Versions and builds in any order: whoever missed any of them gets exactly what he has not. */
+START_TEST(test_random_builds)
+{
+	struct world *w = world_new(0x1b + (uint64_t)_i);
+	struct history_carry c;
+	size_t reached = 0;
+
+	make_version(w, false, NULL);
+	while (w->n < 20) {
+		bool routine = prng_upto(&w->rnd, 2) == 0;
+
+		if (prng_upto(&w->rnd, 1))
+			make_version(w, routine, NULL);
+		else
+			make_build(w, (unsigned)prng_upto(&w->rnd, 4), routine, NULL, &c);
+		reached += check_served(w);
+	}
+	for (size_t i = 0; i < w->n; i++)
+		for (size_t k = 0; k < w->n; k++)
+			check_user(w, i, k);
+	ck_assert_uint_eq(reached, w->n * (w->n - 1) / 2);
+	world_free(w);
+}
+END_TEST
+
+/* A build that changes nothing is its SOA. */
+START_TEST(test_soa_alone)
+{
+	struct world *w = world_new(2);
+	struct history_carry c;
+
+	w->big = 300;
+	make_version(w, false, NULL);
+	make_build(w, 0, true, NULL, &c);
+	ck_assert_uint_eq(c.step[HISTORY_SERVED].removed, 2);
+	ck_assert_uint_eq(c.step[HISTORY_SERVED].added, 2);
+	ck_assert_int_eq(c.step[HISTORY_SERVED].kind, HISTORY_ROUTINE);
+	ck_assert_uint_eq(c.step[HISTORY_UPSTREAM].chunks, 0);
+	ck_assert(!c.gap[HISTORY_SERVED] && !c.gap[HISTORY_UPSTREAM]);
+	ck_assert_uint_eq(check_served(w), 1);
+	world_free(w);
+}
+END_TEST
+
+/* Many chunks, and records on both sides of a checkpoint. */
+START_TEST(test_large_build)
+{
+	struct world *w = world_new(9);
+	struct history_carry c;
+
+	w->big = 4000;
+	make_version(w, false, NULL);
+	make_build(w, 1, false, NULL, &c);
+	make_build(w, 1, false, NULL, &c);
+	ck_assert_uint_gt(c.step[HISTORY_SERVED].chunks, 20);
+	ck_assert_int_eq(c.step[HISTORY_SERVED].kind, HISTORY_USER);
+	ck_assert_uint_eq(check_served(w), 2);
+	ck_assert_uint_eq(check_user(w, 0, 2) + check_user(w, 2, 0) + check_user(w, 2, 1), 3);
+	w->big = 0;
+	make_version(w, false, NULL);
+	ck_assert_uint_eq(check_served(w), 3);
+	world_free(w);
+}
+END_TEST
+
+/* --- gaps and bounds ------------------------------------------------------------------------------------ */
+
+static int reaches(struct world *w, size_t from)
+{
+	struct kv *kv = open_kv(w);
+	struct diff *d;
+	int rc = history_open(kv, w->st[from].serial, w->st[w->n - 1].serial, NO_LIMIT, &d);
+
+	if (rc)
+		kv_close(kv);
+	else
+		diff_close(d);
+	return rc;
+}
+
+static void other_chain(struct history_carry *c)
+{
+	c->same_chain = false;
+}
+
+static void no_room(struct history_carry *c)
+{
+	c->records_max = 3;
+}
+
+static void no_octets(struct history_carry *c)
+{
+	c->lim.bytes = c->lim.user_bytes = 100;
+}
+
+/* Nothing older leads over it, and what comes after it is as ever. */
+START_TEST(test_gaps)
+{
+	static const vary_fn vary[] = { other_chain, no_room, no_octets };
+	struct world *w = world_new(0x30 + (uint64_t)_i);
+	struct history_carry c;
+	bool user = _i == 2;
+
+	w->big = 20;
+	for (unsigned i = 0; i < 3; i++)
+		make_version(w, false, NULL);
+	make_build(w, 1, false, vary[_i], &c);
+	ck_assert(c.gap[HISTORY_SERVED] && c.gap[HISTORY_UPSTREAM] == user);
+	ck_assert_int_eq(reaches(w, 0), ZS_ENOENT);
+	ck_assert_int_eq(reaches(w, 2), ZS_ENOENT);
+	ck_assert_uint_eq(check_user(w, 0, 3), !user);
+	ck_assert_uint_eq(check_user(w, 3, 2), !user);
+	make_version(w, false, NULL);
+	ck_assert_int_eq(reaches(w, 2), ZS_ENOENT);
+	ck_assert_int_eq(reaches(w, 3), 0);
+	ck_assert_uint_eq(check_user(w, 4, 2), !user);
+	ck_assert_uint_eq(check_user(w, 4, 3), 1);
+	world_free(w);
+}
+END_TEST
+
+static void three(struct history_carry *c)
+{
+	c->lim.versions = 3;
+}
+
+static void young(struct history_carry *c)
+{
+	c->lim.age_s = 600 * 2;
+}
+
+static int add_octets(void *ctx, const struct history_head *h)
+{
+	*(uint64_t *)ctx += h->stored;
+	return 0;
+}
+
+static uint64_t octets_allowed;
+
+static void few_octets(struct history_carry *c)
+{
+	c->lim.bytes = octets_allowed;
+}
+
+/* The oldest entries go for the step: by number, age and octets. */
+START_TEST(test_bounds)
+{
+	static const vary_fn vary[] = { three, young, few_octets };
+	struct world *w = world_new(0x40 + (uint64_t)_i);
+	struct history_total t[2];
+	struct history_carry c;
+	struct kv *kv;
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < 8; i++)
+		make_version(w, false, NULL);
+	kv = open_kv(w);
+	ck_assert_int_eq(history_each(kv, HISTORY_SERVED, true, add_octets, &sum), 0);
+	kv_close(kv);
+	octets_allowed = sum * 3 / 4;
+	make_build(w, 1, false, vary[_i], &c);
+	ck_assert(!c.gap[HISTORY_SERVED]);
+	kv = open_kv(w);
+	ck_assert_int_eq(history_totals(kv, t), 0);
+	kv_close(kv);
+	if (_i < 2)
+		ck_assert_uint_eq(t[HISTORY_SERVED].entries, 3);
+	else
+		ck_assert_uint_le(t[HISTORY_SERVED].octets, octets_allowed);
+	ck_assert_uint_lt(t[HISTORY_SERVED].entries, 8);
+	ck_assert_uint_eq(check_served(w), t[HISTORY_SERVED].entries);
+	for (size_t i = 0; i < w->n; i++)
+		check_user(w, i, w->n - 1);
+	world_free(w);
+}
+END_TEST
+
+static void no_entry(struct world *w, struct view *v)
+{
+	struct kv *kv;
+
+	ck_assert_int_eq(view_kv(v, &kv), 0);
+	hentry_delete(kv, TAB_HISTORY, view_base(v) + 1);
+	hentry_delete(kv, TAB_USERDIFF, view_base(v) + 1);
+	kv_close(kv);
+}
+
+/* A version that left no history: the step begins behind it. */
+START_TEST(test_after_a_gap)
+{
+	struct world *w = world_new(0x51);
+	struct history_carry c;
+
+	make_version(w, false, NULL);
+	make_version(w, false, NULL);
+	make_version(w, false, no_entry);
+	make_build(w, 2, false, NULL, &c);
+	ck_assert_int_eq(reaches(w, 1), ZS_ENOENT);
+	ck_assert_int_eq(reaches(w, 2), 0);
+	ck_assert_uint_eq(check_user(w, 1, 3), 0);
+	ck_assert_uint_eq(check_user(w, 2, 3), 1);
+	world_free(w);
+}
+END_TEST
+
+static int stop(void *ctx)
+{
+	return ++*(unsigned *)ctx == 3 ? ZS_ECANCEL : 0;
+}
+
+START_TEST(test_cancelled)
+{
+	struct world *w = world_new(0x52);
+	unsigned ticks = 0;
+	struct history_carry c;
+	struct build *b;
+	struct kv *live, *to;
+	uint8_t x[22];
+	struct history_soa soa = { x, (uint16_t)soa_rdata(x, 1), 3600 };
+
+	w->big = 4000;
+	make_version(w, false, NULL);
+	b = build_content(w, 1, false, 7);
+	live = open_kv(w);
+	ck_assert_int_eq(build_kv(b, &to), 0);
+	c = carry_init(w, b, live, to);
+	c.was = c.is = &soa;
+	c.tick = stop;
+	c.ctx = &ticks;
+	ck_assert_int_eq(history_carry(&c), ZS_ECANCEL);
+	ck_assert(!c.damaged);
+	kv_close(to);
+	kv_close(live);
+	build_free(b);
+	world_free(w);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("history_build");
+	TCase *t = tcase_create("history_build");
+	SRunner *r;
+	int failed;
+
+	tcase_set_timeout(t, 120);
+	tcase_add_loop_test(t, test_random_builds, 0, 4);
+	tcase_add_test(t, test_soa_alone);
+	tcase_add_test(t, test_large_build);
+	tcase_add_loop_test(t, test_gaps, 0, 3);
+	tcase_add_loop_test(t, test_bounds, 0, 3);
+	tcase_add_test(t, test_after_a_gap);
+	tcase_add_test(t, test_cancelled);
+	suite_add_tcase(s, t);
+	r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}
