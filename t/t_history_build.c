@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * History through a zone-sized build, against plain sets (history_rig.h). The
+ * History through a zone-sized build, and whole older contents, against plain sets (history_rig.h). The
  * build's content is random, and its expiry entries are numbered anew, as those of a build are.
  */
 #include "history_rig.h"
@@ -332,6 +332,113 @@ START_TEST(test_cancelled)
 }
 END_TEST
 
+/* --- older contents ------------------------------------------------------------------------------------- */
+
+static int open_live(void *ctx, struct kv **out)
+{
+	*out = open_kv(ctx);
+	return 0;
+}
+
+struct got { struct set set; bool soa, other; };
+
+static int take(void *ctx, const struct rr *rr)
+{
+	struct got *g = ctx;
+
+	if (rr->type == T_SOA) {
+		ck_assert(!g->soa && !g->other);
+		g->soa = true;
+	} else {
+		g->other = true;
+		set_add(&g->set, rr);
+	}
+	return 0;
+}
+
+static size_t check_content(struct world *w, size_t i)
+{
+	static const struct set none;
+	struct got g = { .soa = false };
+	const struct state *now = &w->st[w->n - 1], *st = &w->st[i];
+	struct history_total t[2];
+	struct kv *kv;
+	int rc = history_content(open_live, w, now->version, st->version, take, &g);
+
+	set_sort(&g.set);
+	kv = open_kv(w);
+	ck_assert_int_eq(history_totals(kv, t), 0);
+	kv_close(kv);
+	if (st->upstream == now->upstream || st->version < t[HISTORY_UPSTREAM].since) {
+		ck_assert_int_eq(rc, ZS_ENOENT);
+	} else {
+		ck_assert_int_eq(rc, 0);
+		ck_assert(g.soa);
+		ck_assert_uint_eq(g.set.n, st->user.n);
+		ck_assert(set_is_minus(&g.set, &st->user, &none));
+	}
+	set_free(&g.set);
+	return rc == 0;
+}
+
+START_TEST(test_content)
+{
+	struct world *w = world_new(0x60 + (uint64_t)_i);
+	struct history_carry c;
+	size_t n = 0;
+
+	w->big = _i == 0 ? 600 : 0;
+	make_version(w, false, NULL);
+	while (w->n < 14) {
+		if (prng_upto(&w->rnd, 2))
+			make_version(w, prng_upto(&w->rnd, 2) == 0, NULL);
+		else
+			make_build(w, 1, false, NULL, &c);
+		for (size_t i = 0; i < w->n; i++)
+			n += check_content(w, i);
+	}
+	ck_assert_uint_gt(n, 20);
+	world_free(w);
+}
+END_TEST
+
+/* History of another content is not applied to this one. */
+START_TEST(test_content_does_not_fit)
+{
+	struct world *w = world_new(0x70);
+	struct got g = { .soa = false };
+	struct snap *sn;
+	struct view *v;
+	struct kv *kv;
+	uint64_t version;
+	struct kv_item it;
+	uint8_t from = TAB_RECORDS, key[KEY_MAX];
+	size_t klen;
+
+	w->big = 30;
+	make_version(w, false, NULL);
+	make_version(w, false, NULL);
+	ck_assert_int_eq(store_snap(w->s, &sn), 0);
+	ck_assert_int_eq(view_new(sn, &v), 0);
+	ck_assert_int_eq(view_kv(v, &kv), 0);
+	for (int rc = kv_seek(kv, &from, 1, &it); rc == 0 && it.key[0] == TAB_RECORDS;
+	     rc = kv_seek(kv, key, klen + 1, &it)) {
+		klen = it.klen;
+		memcpy(key, it.key, klen);
+		key[klen] = 0;
+		if (be16(key + klen - 2) != T_SOA)
+			ck_assert_int_eq(kv_del(kv, key, klen), 0);
+	}
+	kv_close(kv);
+	ck_assert_int_eq(store_commit(w->s, v, &version), 0);
+	view_free(v);
+	snap_unref(sn);
+	ck_assert_int_eq(history_content(open_live, w, version, w->st[0].version, take, &g), ZS_EFORMAT);
+	set_free(&g.set);
+	world_free(w);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("history_build");
@@ -347,6 +454,8 @@ int main(void)
 	tcase_add_loop_test(t, test_bounds, 0, 3);
 	tcase_add_test(t, test_after_a_gap);
 	tcase_add_test(t, test_cancelled);
+	tcase_add_loop_test(t, test_content, 0, 4);
+	tcase_add_test(t, test_content_does_not_fit);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);

@@ -114,6 +114,10 @@ static void build_failed(struct build_job *b)
 				   bad ? gating_bad_signature() : zs_strerror(b->err));
 		return;
 	}
+	if (build_undo_failed(b)) {
+		build_end(b, EV_HELD, b->err == ZS_EBADSIG);
+		return;
+	}
 	if (b->err == ZS_EHELD) {
 		held_input(z, b->in, b->reason);
 		build_end(b, EV_HELD, false);
@@ -204,7 +208,10 @@ static void gate_done(void *arg, int err)
 		build_apart_failed(b, b->reason);
 		return;
 	}
-	held_veto(z, b->in->soa_fields.serial, b->reason);
+	if (b->undo)
+		orders_rolled_back(z, b->undo, b->reason);
+	else
+		held_veto(z, b->in->soa_fields.serial, b->reason);
 	build_end(b, EV_HELD, false);
 }
 
@@ -232,7 +239,9 @@ static void start_gate(struct build_job *b)
 
 static void start_soa(struct build_job *b)
 {
-	b->serial = downstream_next_serial(b->zone, b->in->soa_fields.serial);
+	/* a rollback's candidate is today's serial of upstream: the old one is behind it */
+	b->serial = downstream_next_serial(b->zone, b->undo ? b->zone->meta.upstream_serial
+							    : b->in->soa_fields.serial);
 	if (b->pass)
 		b->serial = b->in->soa_fields.serial;
 	b->stage = STAGE_SOA;
@@ -443,6 +452,8 @@ static void build_prepare(void *arg)
 
 	fault_zone(b->zone->wire);
 	b->err = open_live(b);
+	if (!b->err && b->undo)
+		b->err = build_undo_input(b);
 	if (!b->err)
 		b->err = build_input_open(b);
 	if (!b->err && b->as_change) { /* a job that waits holds no snapshot */
@@ -498,7 +509,7 @@ void build_gating(const struct build_job *b, struct gating *g, const struct keys
 	g->p.salt_len = b->dp.salt_len;
 }
 
-static struct build_job *build_new_job(struct zone *z, struct transfer *t)
+static struct build_job *build_new_job(struct zone *z, struct transfer *t, uint64_t undo, bool as_change)
 {
 	struct build_job *b = calloc(1, sizeof(*b));
 	uint64_t seed = 0;
@@ -511,6 +522,7 @@ static struct build_job *build_new_job(struct zone *z, struct transfer *t)
 	b->e = z->e;
 	b->setup = setup_ref(z->setup);
 	b->conf = z->conf;
+	b->undo = undo;
 	b->in = t;
 	b->pol = *z->conf->policy;
 	b->keys = z->keys;
@@ -522,11 +534,13 @@ static struct build_job *build_new_job(struct zone *z, struct transfer *t)
 	b->old_cuts = z->meta.cuts;
 	b->pass = b->pol.unsigned_zone && z->conf->upstream_dnssec == UPDNSSEC_PASS;
 	b->was_signed = z->have_meta && z->meta.is_signed;
-	b->as_change = build_may_change(z);
-	b->parts = !b->as_change && build_may_part(z);
+	b->as_change = as_change && build_may_change(z);
+	b->parts = !undo && !b->as_change && build_may_part(z);
 	b->changes = z->changes;
 	b->chain_changes = z->have_meta && (!z->meta.is_signed || z->meta.denial != (uint8_t)b->pol.denial);
-	b->released = zone_release_holds(z, t->soa_fields.serial);
+	b->released = undo || zone_release_holds(z, t->soa_fields.serial);
+	b->meta.upstream_checked = z->meta.upstream_checked; /* a rollback leaves them */
+	b->meta.transferred = z->meta.transferred;
 	b->now = clk_wall();
 	b->began = clk_mono();
 	b->tail = &b->head;
@@ -559,6 +573,11 @@ static struct build_job *build_new_job(struct zone *z, struct transfer *t)
 
 void build_start(struct zone *z, struct transfer *t)
 {
+	build_begin(z, t, 0, true);
+}
+
+void build_begin(struct zone *z, struct transfer *t, uint64_t undo, bool as_change)
+{
 	struct build_job *b;
 	const char *fault = engine_clock_fault(z->e, z->have_meta ? z->meta.last_inception : 0);
 
@@ -569,7 +588,7 @@ void build_start(struct zone *z, struct transfer *t)
 		return;
 	}
 	zone_alarm_clear(z, ALARM_CLOCK);
-	b = build_new_job(z, t);
+	b = build_new_job(z, t, undo, as_change);
 	if (!b) {
 		transfer_free(t);
 		zone_event(z, EV_FAILED);
@@ -609,7 +628,7 @@ void build_supersede(struct zone *z)
 	struct build_job *b = z->build;
 
 	z->check_again = true;
-	if (!b || !b->waiting || mono_diff(clk_mono(), b->began) < MONO_S(SUPERSEDE_MIN_S)) {
+	if (!b || !b->waiting || b->undo || mono_diff(clk_mono(), b->began) < MONO_S(SUPERSEDE_MIN_S)) {
 		upstream_schedule(z, SUPERSEDE_MIN_S);
 		return;
 	}
@@ -652,7 +671,9 @@ static void published(void *arg)
 	downstream_keys(z, &b->keys);
 	z->rebuild = false;
 	z->publish_ordered = false;
-	if (!b->apart) { /* else the orders and findings are those of a later input */
+	if (b->undo) {
+		orders_rolled_back(z, b->undo, NULL);
+	} else if (!b->apart) { /* else the orders and findings are those of a later input */
 		zone_input_taken(z, b->in);
 	} else if (z->held && z->held_serial == z->meta.upstream_serial) {
 		held_set(z, &(struct held){ .set = false });
@@ -728,7 +749,8 @@ void build_publish_try(struct zone *z)
 		return;
 	if (!z->check_timer.slot)
 		upstream_schedule(z, -2);
-	if (z->orders.hold) { /* ordered meanwhile; what is signed stays as donor */
+	/* ordered meanwhile; what is signed stays as donor */
+	if (b->undo ? z->orders.rollback != b->undo : z->orders.hold) {
 		b->waiting = false;
 		b->err = ZS_ECANCEL;
 		build_failed(b);

@@ -4,6 +4,7 @@
  *
  *   build.c        the stages, on the loop: content, SOA, gate, publication
  *   build_input.c  the sorted input as owners and RRsets; the survey before anything is written
+ *   build_undo.c   the input of a rollback that is too large for one version
  *   build_history.c  the step of history that leads to the build
  *   build_pipe.c   the pipeline: groups of RRsets are planned, signed (many in flight) and appended in order
  */
@@ -25,6 +26,8 @@ struct build_job {
 	struct transfer *in;
 	const struct conf_zone *conf;     /* of setup */
 	bool doubted;                     /* what is stored may not be what secondaries got */
+	uint64_t undo;                    /* a rollback: the version whose content is wanted; 0: none */
+	bool undone;                      /* the live version has it already */
 	struct policy pol;                /* a copy; its texts are setup's */
 	struct keyset keys;
 	struct signer signer;
@@ -125,6 +128,8 @@ void build_advance(void *b);
 void build_stage_done(void *b);
 /* build.c, worker: another version of the live generation may be there */
 void build_base_renew(struct build_job *b);
+/* build.c, loop: a job of its own on this input, empty for a rollback; as_change: is a change tried first? */
+void build_begin(struct zone *z, struct transfer *t, uint64_t undo, bool as_change);
 /* build.c, loop: the input went out as a change of the live version (or failed to); it is too large for
  * one */
 void build_changed(struct build_job *b, enum zone_event ev);
@@ -139,6 +144,10 @@ void overtake_start(struct build_job *b);
 void overtake_cancel(struct build_job *b);
 /* the gate's parameters for what it writes */
 void build_gating(const struct build_job *b, struct gating *g, const struct keyset *ks, wall_t now);
+/* build_undo.c: the input of a rollback, from the base (worker); ZS_EHELD with b->reason: it cannot be */
+int build_undo_input(struct build_job *b);
+/* loop: a rollback that cannot be is over, and the hold stays. False: it is none, or is tried again. */
+bool build_undo_failed(struct build_job *b);
 /* build_history.c (worker): last before a build is published, once */
 int build_history(struct build_job *b);
 /* build_soa.c: the SOA with its serial, META records; one small change on top of the content (worker) */

@@ -78,7 +78,8 @@ static void meta_fill(struct build_job *b)
 	memcpy(m->upstream_soa, t->soa, t->soa_len);
 	m->upstream_soa_len = t->soa_len;
 	m->upstream_soa_ttl = t->soa_ttl;
-	m->upstream_checked = m->transferred = b->now.s;
+	if (!b->undo)
+		m->upstream_checked = m->transferred = b->now.s;
 	m->signed_at = m->published = clk_wall().s;
 	m->signatures = b->written + (b->pol.unsigned_zone ? 0 : 1);
 	m->is_signed = !b->pol.unsigned_zone;

@@ -114,6 +114,32 @@ static bool is_same(struct diff *d, int *err)
 	return false;
 }
 
+void undo_no_way(char *dst, size_t cap, uint64_t version)
+{
+	snprintf(dst, cap, "version %llu is not in the history, or upstream's content was the same",
+		 (unsigned long long)version);
+}
+
+static int note_upstream(void *ctx, const struct history_head *h)
+{
+	*(uint32_t *)ctx = h->to_upstream;
+	return 1;
+}
+
+/* A version that history was left out of (a full disk) may have changed what the differences speak of. */
+int undo_is_sound(struct kv *kv)
+{
+	struct zmeta m;
+	uint32_t last = 0;
+	int err = zmeta_get(kv, &m);
+
+	if (!err)
+		err = history_each(kv, HISTORY_UPSTREAM, true, note_upstream, &last);
+	if (err < 0)
+		return err;
+	return err == 1 && last == m.upstream_serial ? 0 : ZS_ENOENT;
+}
+
 int undo_prepare(struct version_job *j)
 {
 	struct diff *d = NULL;
@@ -122,7 +148,9 @@ int undo_prepare(struct version_job *j)
 
 	if (err)
 		return err;
-	err = userdiff_open(kv, snap_version(j->base), j->undo, IXFR_OCTETS, &d);
+	err = undo_is_sound(kv);
+	if (!err)
+		err = userdiff_open(kv, snap_version(j->base), j->undo, IXFR_OCTETS, &d);
 	if (err)
 		kv_close(kv);
 	else
@@ -132,12 +160,9 @@ int undo_prepare(struct version_job *j)
 	diff_close(d);
 	if (j->undone)
 		return ZS_EHELD;
-	if (err == ZS_ELIMIT)
-		j->too_large = true;
+	j->too_large = j->ungathered = err == ZS_ELIMIT;
 	if (err != ZS_ENOENT)
 		return err;
-	snprintf(j->reason, sizeof(j->reason),
-		 "version %llu is not in the history, or upstream's content was the same",
-		 (unsigned long long)j->undo);
+	undo_no_way(j->reason, sizeof(j->reason), j->undo);
 	return ZS_EHELD;
 }

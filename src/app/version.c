@@ -229,7 +229,7 @@ static void prepare(void *arg)
 		j->err = read_meta(j);
 	if (!j->err)
 		j->err = view_new(j->base, &j->view);
-	if (!j->err && j->undo)
+	if (!j->err && j->undo && !j->input)
 		j->err = undo_prepare(j);
 	if (!j->err)
 		j->err = change_prepare(j);
@@ -322,6 +322,19 @@ static void writing_failed(struct version_job *j, const char *who, const char *w
 		j->zone->rebuild = true;
 }
 
+/* Zone-sized: the older content is built. Not while the zone goes. */
+static void undo_whole(struct version_job *j)
+{
+	struct zone *z = j->zone;
+	bool ungathered = j->ungathered, go = z->state == ZONE_BUILD && !z->e->quitting;
+
+	zone_job_begin(z);
+	version_end(j, true, go ? EV_NONE : EV_FAILED);
+	if (go)
+		build_undo(z, ungathered);
+	zone_job_end(z);
+}
+
 /* A rollback that cannot be is over, and the hold stays; what may pass (the key store, the disk) is tried
  * again. */
 static void undo_failed(struct version_job *j)
@@ -329,13 +342,15 @@ static void undo_failed(struct version_job *j)
 	struct zone *z = j->zone;
 	char text[400];
 
+	if (j->too_large) {
+		undo_whole(j);
+		return;
+	}
 	if (j->undone) {
 		orders_rolled_back(z, j->undo, NULL);
 	} else if (version_is_veto(j)) {
 		version_describe_veto(j, text, sizeof(text));
 		orders_rolled_back(z, j->undo, text);
-	} else if (j->too_large) {
-		orders_rolled_back(z, j->undo, "the difference is too large for one version");
 	} else if (j->err == ZS_EHELD || j->misfit) {
 		orders_rolled_back(z, j->undo, j->reason);
 	} else {
@@ -355,7 +370,7 @@ static void change_failed(struct version_job *j)
 	/* prepared, it seemed to fit: signatures and history make a change larger, the commit has the last
 	 * word */
 	j->too_large |= j->err == ZS_ELIMIT;
-	if (j->undo) {
+	if (j->undo && !(j->too_large && j->input)) {
 		undo_failed(j);
 	} else if (j->too_large && j->input) {
 		build_go_on(j->input);
@@ -737,7 +752,7 @@ static bool change_new(struct zone *z, struct transfer *t, struct build_job *inp
 
 bool version_change(struct zone *z, struct transfer *t, struct build_job *input)
 {
-	return change_new(z, t, input, 0);
+	return change_new(z, t, input, input ? input->undo : 0);
 }
 
 bool version_undo(struct zone *z)

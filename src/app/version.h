@@ -59,6 +59,7 @@ struct version_job {
 	uint64_t seen;                    /* z->changes when the live content was looked at */
 	bool last;                        /* it has seen all of it: the build goes out behind its commit */
 	int64_t checked, transferred, inception; /* of the live META */
+	bool ungathered;                  /* of a rollback: too large to be read, whatever it comes to */
 	bool started;
 	bool damaged;                     /* err was met in what is stored */
 
@@ -99,6 +100,8 @@ int change_prepare(struct version_job *j);
 /* undo.c, worker: the input of a rollback, from the base's history. ZS_EHELD: there is nothing to do
  * (undone), or no way, and j->reason says why. */
 int undo_prepare(struct version_job *j);
+int undo_is_sound(struct kv *kv);                  /* ZS_ENOENT: history does not end at what is stored */
+void undo_no_way(char *dst, size_t cap, uint64_t version);
 /* routine.c, loop: what is signed goes into a version on its way */
 void routine_give(struct version_job *from, struct signset *to, struct version_job *whose);
 void routine_look(struct zone *z);                 /* is it time for a version, or for the end? */

@@ -275,6 +275,8 @@ int keystate_get(struct kv *kv, struct keyset *ks);
 /* build.c */
 void build_start(struct zone *z, struct transfer *t);     /* takes the transfer's sorted input */
 void build_publish_try(struct zone *z);                   /* GUARD: may it go out now? */
+/* build_undo.c: in ZONE_BUILD, a rollback as zone-sized work; as_change: its difference may fit a version */
+void build_undo(struct zone *z, bool as_change);
 /* GUARD: something newer may be there, the candidate makes room */
 void build_supersede(struct zone *z);
 void build_redo(struct zone *z);                          /* another serial: SOA and gate once more */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Zone-sized work in the life of a zone: secondaries follow through it by IXFR."""
+"""Zone-sized work in the life of a zone: secondaries follow through it by IXFR, and content is gone back over it."""
 
 import os
 import re
@@ -8,15 +8,17 @@ import signal
 import pytest
 
 import chain
+import harness
 import seal
 import servers
 import zones
-from chain import ZONE
+from chain import ZONE, Chain
 from script import Script
 from test_follow import known, transfers
 
 NAMES = int(os.environ.get("ZS_NAMES", "20000"))
 MANY = 10000  # changed RRsets that no commit takes
+DONE = 0
 BUILT = r"event=large"
 CARRIED = r"event=history served=(\w+) removed=(\d+) added=(\d+) upstream=(\w+) removed=(\d+) added=(\d+)"
 
@@ -89,3 +91,82 @@ def test_secondaries_follow_through_builds_by_ixfr(rig, policy):
         kinds = transfers(f.seal, d)
         assert kinds.count("AXFR") == 1 and kinds.count("IXFR") >= 3, (d.name, kinds)
     seal.verify_zone(f.followers[0].axfr(ZONE), ZONE)
+
+
+def rolled_back(c, upstream):
+    c.seal.wait_zone(ZONE, lambda s: s["upstream_serial"] == upstream and s["hold"] and s["orders"]["rollback_to"] is None
+                     and not s["busy"], "the rollback", timeout=180)
+    serial = c.seal.status(ZONE)["signed_serial"]
+    c.secondary.wait_serial(ZONE, serial, 60)
+    return serial
+
+
+def line(rig, **kw):
+    """One AXFR changed everything, and there were small changes before and after."""
+    z = Content()
+    c = Chain(rig, zone_options={"guard": {"shrink": "10%", "churn": "30%"}}, text=z.text(), **kw)
+    c.start()
+    c.published(1, timeout=180)
+    c.old = chain.unsigned(c.seal.axfr(ZONE, tsig=c.secondary.tsig))
+    c.content = z
+    for n, (some, extra) in enumerate(((range(3), ""), (range(NAMES), "new.%s 300 IN TXT \"x\"\n" % ZONE), ((5, ), "")), 2):
+        z.change(some)
+        c.primary.change(ZONE, z.text(extra))
+        c.published(n, timeout=180)
+    assert "event=large" in c.seal.log()
+    return c
+
+
+@pytest.mark.parametrize("denial", [{"denial": "nsec"}, {"denial": "nsec3"}], ids=["nsec", "nsec3"])
+def test_rollback_over_a_build(rig, denial):
+    c = line(rig, policy_options=denial)
+    before = c.seal.status(ZONE)["signed_serial"]
+    r = c.seal.ctl("zone", "rollback", ZONE, "u1")
+    assert r.returncode == DONE, r.stdout + r.stderr
+    assert rolled_back(c, 1) > before
+    assert re.search(r"event=rollback version=", c.seal.log()) and re.search(r"event=rolled-back", c.seal.log())
+    c.verify()
+    assert chain.unsigned(c.seal.axfr(ZONE, tsig=c.secondary.tsig)) == c.old
+    assert [a["alarm"] for a in c.seal.status(ZONE)["alarms"]] == ["held"]
+    # forward again, over the build that the rollback was
+    r = c.seal.ctl("zone", "rollback", ZONE, "u3")
+    assert r.returncode == DONE, r.stdout + r.stderr
+    rolled_back(c, 3)
+    path = c.verify()
+    assert any(r[0].lower() == "new." + ZONE for r in chain.records(path))
+    # the end of the hold takes what upstream has
+    assert c.seal.ctl("zone", "release", "--wait", ZONE).returncode == DONE
+    c.published(4, timeout=180)
+    chain.same_data(c)
+    c.verify()
+    assert not c.seal.status(ZONE)["alarms"]
+
+
+def test_a_large_rollback_is_killed_midway(rig):
+    """The order outlives it, the old version is served, and the restart carries it out."""
+    c = line(rig, policy_options={"denial": "nsec3"})
+    before = c.seal.status(ZONE)["signed_serial"]
+    assert c.seal.ctl("zone", "rollback", ZONE, "u1").returncode == DONE
+    harness.wait_for(lambda: re.search(r"event=rollback version=", c.seal.log()), "the build", alive=[c.seal.process])
+    size = len(c.seal.log())
+    c.seal.kill()
+    assert "event=rolled-back" not in c.seal.log()
+    c.seal.start()
+    assert harness.wait_for(lambda: c.seal.serial(ZONE), "the stored version") == before
+    rolled_back(c, 1)
+    assert "event=rolled-back" in c.seal.log()[size:]
+    c.verify()
+    assert chain.unsigned(c.seal.axfr(ZONE, tsig=c.secondary.tsig)) == c.old
+
+
+def test_release_ends_a_large_rollback(rig):
+    """`zone release` while it is under way: nothing of it goes out, and upstream's zone is taken."""
+    c = line(rig, policy_options={"denial": "nsec"})
+    assert c.seal.ctl("zone", "rollback", ZONE, "u1").returncode == DONE
+    harness.wait_for(lambda: re.search(r"event=rollback version=", c.seal.log()), "the build", alive=[c.seal.process])
+    assert c.seal.ctl("zone", "release", ZONE).returncode == DONE
+    c.seal.wait_zone(ZONE, lambda s: s["upstream_serial"] == 4 and not s["hold"] and not s["busy"], "the end", timeout=180)
+    assert "event=rolled-back" not in c.seal.log()
+    c.primary.change(ZONE, c.content.change((7, )))
+    c.published(5, timeout=180)
+    chain.same_data(c)
