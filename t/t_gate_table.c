@@ -259,6 +259,47 @@ START_TEST(random_signatures)
 }
 END_TEST
 
+/* What is made for many at once changes no answer: announced in order, in another order, more than there is
+ * room for, spoiled after that, with s that have no inverse, and for nobody. */
+START_TEST(made_ahead)
+{
+	struct rig r;
+	struct tkey k;
+	static uint8_t digest[300][HALF], sig[300][2 * HALF];
+
+	rig_init(&r);
+	key_init(&r, &k, number(&r));
+	for (size_t turn = 0; turn < 12; turn++) {
+		size_t n = turn < 2 ? turn : turn == 2 ? 300 : prng_upto(&r.rnd, 80);
+
+		for (size_t i = 0; i < n; i++) {
+			octets(&r, digest[i], HALF);
+			sign(&r, &k, NULL, digest[i], sig[i]);
+			if (turn % 3 == 1)
+				spoil(&r, (unsigned)(i % 16), digest[i], sig[i]);
+			if (turn % 4 == 3 && i % 7 == 2)
+				memset(sig[i] + HALF, i % 2 ? 0 : 0xff, HALF);
+			gfast_ahead(k.table, &r.fast, sig[i]);
+		}
+		if (turn % 5 == 4)
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			size_t at = turn % 3 ? i : (i * 7919 + 3) % n;
+
+			if (turn % 4 == 2 && i % 5 == 0)
+				sig[at][HALF + 7] ^= 1;
+			both(&r, &k, digest[at], sig[at]);
+			if (i % 3 == 0)
+				both(&r, &k, digest[at], sig[at]);
+		}
+	}
+	ck_assert_uint_gt(r.good, 300);
+	ck_assert_uint_gt(r.bad, 50);
+	key_free(&k);
+	rig_free(&r);
+}
+END_TEST
+
 /* --- edges --- */
 
 /* Every pair of r and s at the ends of their ranges is bad for any digest, or as EVP says. */
@@ -295,6 +336,45 @@ START_TEST(ends_of_ranges)
 			}
 	for (int i = 0; i < n; i++)
 		BN_free(v[i]);
+	key_free(&k);
+	rig_free(&r);
+}
+END_TEST
+
+/* s so small that s + order has room in its octets: the same modulo the order, and out of range. */
+START_TEST(small_s)
+{
+	struct rig r;
+	struct tkey k;
+
+	rig_init(&r);
+	key_init(&r, &k, number(&r));
+	for (BN_ULONG small = 1; small < 20; small++) {
+		uint8_t digest[HALF], sig[2 * HALF];
+		BIGNUM *nonce = number(&r), *x = BN_new(), *e = BN_new(), *s = BN_new();
+		EC_POINT *p = EC_POINT_new(r.curve);
+
+		EC_POINT_mul(r.curve, p, nonce, NULL, NULL, r.bn);
+		EC_POINT_get_affine_coordinates(r.curve, p, x, NULL, r.bn);
+		BN_nnmod(x, x, r.order, r.bn);
+		BN_set_word(s, small);
+		BN_mod_mul(e, x, k.d, r.order, r.bn);
+		BN_mod_mul(nonce, nonce, s, r.order, r.bn);
+		BN_mod_sub(e, nonce, e, r.order, r.bn); /* e = s k - r d */
+		put(digest, e);
+		put(sig, x);
+		put(sig + HALF, s);
+		ck_assert(both(&r, &k, digest, sig));
+		BN_add(s, s, r.order);
+		put(sig + HALF, s);
+		gfast_ahead(k.table, &r.fast, sig);
+		ck_assert(!both(&r, &k, digest, sig));
+		BN_free(nonce);
+		BN_free(x);
+		BN_free(e);
+		BN_free(s);
+		EC_POINT_free(p);
+	}
 	key_free(&k);
 	rig_free(&r);
 }
@@ -695,9 +775,9 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = { random_signatures, ends_of_ranges, digests, special_sums, large_x,
-				       special_keys, no_point, through_the_gate, says_bad_wrongly,
-				       says_good_wrongly, bounded, from_threads };
+	const TTest *const tests[] = { random_signatures, made_ahead, ends_of_ranges, small_s, digests,
+				       special_sums, large_x, special_keys, no_point, through_the_gate,
+				       says_bad_wrongly, says_good_wrongly, bounded, from_threads };
 
 	return RUN_SUITE("gate_table", tests);
 }

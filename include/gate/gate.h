@@ -130,6 +130,8 @@ int gate_finish(struct gate *g, struct kv *kv, bool whole);
 struct gate_checker;
 int gate_checker_new(struct gate *g, struct gate_checker **out);
 void gate_checker_free(struct gate_checker *c); /* NULL is legal */
+/* Before a number of values is checked: each of them, in that order. It saves time, no more. */
+void gate_check_ahead(struct gate_checker *c, const uint8_t *val, size_t vlen);
 int gate_check_value(struct gate_checker *c, const uint8_t *key, size_t klen, const uint8_t *val, size_t vlen,
 		     uint16_t *bad);
 

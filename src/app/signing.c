@@ -256,30 +256,49 @@ static int note_again(struct signing *g, struct signing_item *it, uint16_t bad)
 	return err;
 }
 
-static int verify_items(struct signing *g)
+/* Stored forms of those that have none yet; the checker learns what is going to come. */
+static int encode_items(struct signing *g, struct gate_checker *c)
 {
-	struct gate_checker *c = NULL;
 	struct wr w = wr_growing(TBS_MAX * 4);
-	int err = g->gate ? gate_checker_new(g->gate, &c) : 0;
+	int err = 0;
 
-	g->nagain = 0;
 	for (struct signing_item *it = g->head; !err && it; it = it->next) {
-		uint16_t bad = 0;
-
-		if (it->val) /* verified in an earlier round */
+		if (it->verified)
 			continue;
 		err = item_assemble(g, it);
 		if (!err)
 			err = item_encode(g, it, &w);
 		if (!err && c && it->set.nsig)
-			err = gate_check_value(c, it->key, it->klen, it->val, it->vlen, &bad);
-		if (!err && bad) {
-			err = note_again(g, it, bad);
-			it->val = NULL;
-		}
+			gate_check_ahead(c, it->val, it->vlen);
 	}
-	gate_checker_free(c);
 	wr_free(&w);
+	return err;
+}
+
+static int verify_item(struct signing *g, struct gate_checker *c, struct signing_item *it)
+{
+	uint16_t bad = 0;
+	int err = c && it->set.nsig ? gate_check_value(c, it->key, it->klen, it->val, it->vlen, &bad) : 0;
+
+	it->verified = !err && !bad;
+	return !err && bad ? note_again(g, it, bad) : err;
+}
+
+static int verify_items(struct signing *g)
+{
+	struct gate_checker *c = NULL;
+	int err = g->gate ? gate_checker_new(g->gate, &c) : 0;
+
+	g->nagain = 0;
+	if (!err)
+		err = encode_items(g, c);
+	for (struct signing_item *it = g->head; !err && it; it = it->next)
+		if (!it->verified)
+			err = verify_item(g, c, it);
+	for (struct signing_item *it = g->head; it; it = it->next)
+		if (!it->verified) /* nobody shall take it for a good one */
+			it->val = NULL;
+	gate_checker_free(c);
 	return err;
 }
 

@@ -25,6 +25,7 @@ struct signing_item {
 	uint8_t old_nsig;                   /* its signatures */
 	/* stored form, made when the signatures are in: what is verified is what is written */
 	uint8_t *val; size_t vlen;
+	bool verified;                      /* in this round or an earlier one */
 	struct signing_item *next;
 };
 

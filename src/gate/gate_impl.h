@@ -198,6 +198,8 @@ void gtable_doubt(struct gtable *k); /* EVP says otherwise: never again */
 /* Certainly good? False says nothing. *mine: of this thread, kept for the next time, NULL at first. */
 bool gtable_good(struct gtable *k, struct gfast **mine, const uint8_t digest[static 32],
 		 const uint8_t sig[static 64]);
+/* A signature that is going to be asked about: what can be shared with others is made once. A hint. */
+void gfast_ahead(struct gtable *k, struct gfast **mine, const uint8_t sig[static 64]);
 void gfast_free(struct gfast *f);
 
 int gsig_hash(struct gjob *j, const uint8_t *wire, size_t len, uint8_t out[static GHASH_LEN]); /* NSEC3 */
@@ -216,6 +218,7 @@ struct grrset {
 };
 int grrset_check(struct gjob *j, const struct grrset *rs, struct gval *v);
 int grrset_verify(struct gjob *j, const struct grrset *rs, struct gval *v, uint16_t *bad);
+void grrset_ahead(struct gjob *j, struct gval *v);
 int gexpiry_check(struct gjob *j, const uint8_t *key, size_t klen, uint64_t time, uint64_t seq);
 size_t gkey_expiry(uint8_t out[static GKEY_MAX], uint64_t time, uint64_t seq);
 

@@ -417,6 +417,26 @@ int grrset_check(struct gjob *j, const struct grrset *rs, struct gval *v)
 	return rc;
 }
 
+/* The signatures of a value that grrset_verify() is going to see. */
+void grrset_ahead(struct gjob *j, struct gval *v)
+{
+	const uint8_t *data;
+	uint16_t len;
+
+	while (gval_sig(v, &data, &len)) {
+		struct grrsig s;
+
+		if (rrsig_parse(&s, data, len))
+			continue;
+		for (size_t i = 0; i < j->g->nkeys; i++) {
+			const struct gkey *k = &j->g->key[i];
+
+			if (k->table && k->tag == s.tag && k->alg == s.alg && s.sig_len == k->sig_len)
+				gfast_ahead(k->table, &j->fast, s.sig);
+		}
+	}
+}
+
 /* Which of the signatures do not verify: bit i for the i-th.
  * What else is wrong shows when the version is checked. */
 int grrset_verify(struct gjob *j, const struct grrset *rs, struct gval *v, uint16_t *bad)

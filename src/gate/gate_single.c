@@ -48,6 +48,14 @@ static int owner_of(struct gjob *j, const uint8_t *key, size_t klen, struct grrs
 	return rc ? rc : gname_to_wire(key + 1, olen, wire, &rs->wire_len);
 }
 
+void gate_check_ahead(struct gate_checker *c, const uint8_t *val, size_t vlen)
+{
+	struct gval v;
+
+	if (gval_parse(&v, val, vlen) == 0)
+		grrset_ahead(&c->job, &v);
+}
+
 int gate_check_value(struct gate_checker *c, const uint8_t *key, size_t klen, const uint8_t *val, size_t vlen,
 		     uint16_t *bad)
 {

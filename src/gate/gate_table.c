@@ -21,6 +21,7 @@
 #include "gate_impl.h"
 
 #define HALF 32        /* octets of a coordinate, of r, of s */
+#define AHEAD_MAX 256  /* signatures whose 1/s are made together */
 #define SELF_TESTS 8   /* multiples of the point that a new table must agree on */
 
 enum { TABLE_NONE, TABLE_MAKING, TABLE_READY, TABLE_OFF };
@@ -49,6 +50,10 @@ struct gfast {
 	BN_CTX *bn;
 	BIGNUM *r, *s, *u1, *u2;
 	EC_POINT *p1, *p2;
+	/* gfast_ahead(): inv holds the products of all s up to this one until the first is wanted */
+	struct ahead { BIGNUM *s, *inv; } ahead[AHEAD_MAX];
+	size_t n, at;
+	bool inverted;
 };
 
 struct gate_tables *gate_tables_new(void)
@@ -245,6 +250,10 @@ void gfast_free(struct gfast *f)
 	BN_free(f->u2);
 	EC_POINT_free(f->p1);
 	EC_POINT_free(f->p2);
+	for (size_t i = 0; i < AHEAD_MAX; i++) {
+		BN_free(f->ahead[i].s);
+		BN_free(f->ahead[i].inv);
+	}
 	BN_CTX_free(f->bn);
 	free(f);
 }
@@ -273,6 +282,71 @@ static bool in_range(const BIGNUM *v, const BIGNUM *order)
 	return !BN_is_zero(v) && BN_ucmp(v, order) < 0;
 }
 
+/* 1/s, as its power. */
+static bool power_inverse(const struct gate_tables *t, struct gfast *f, BIGNUM *out, const BIGNUM *s)
+{
+	return BN_mod_exp_mont(out, s, t->inverse, EC_GROUP_get0_order(t->curve), f->bn, t->mont);
+}
+
+void gfast_ahead(struct gtable *k, struct gfast **mine, const uint8_t sig[static 2 * HALF])
+{
+	const struct gate_tables *t = k->all;
+	const BIGNUM *order = t->curve ? EC_GROUP_get0_order(t->curve) : NULL;
+	struct gfast *f = *mine ? *mine : gfast_new(t->curve);
+	struct ahead *a;
+
+	*mine = f;
+	if (!f || atomic_load(&k->state) != TABLE_READY)
+		return;
+	if (f->inverted)
+		f->n = f->at = f->inverted = 0;
+	if (f->n == AHEAD_MAX)
+		return;
+	a = &f->ahead[f->n];
+	if ((!a->s && !(a->s = BN_new())) || (!a->inv && !(a->inv = BN_new())) ||
+	    !BN_bin2bn(sig + HALF, HALF, a->s) || !in_range(a->s, order))
+		return;
+	if (f->n ? BN_mod_mul(a->inv, a[-1].inv, a->s, order, f->bn) : BN_copy(a->inv, a->s) != NULL)
+		f->n++;
+}
+
+/* One inverse of the product of all, and from it each by multiplications alone. */
+static bool invert_all(const struct gate_tables *t, struct gfast *f)
+{
+	const BIGNUM *order = EC_GROUP_get0_order(t->curve);
+	struct ahead *a = f->ahead;
+
+	f->inverted = true;
+	if (!power_inverse(t, f, f->u2, a[f->n - 1].inv))
+		return false;
+	for (size_t i = f->n - 1; i > 0; i--)
+		if (!BN_mod_mul(a[i].inv, f->u2, a[i - 1].inv, order, f->bn) ||
+		    !BN_mod_mul(f->u2, f->u2, a[i].s, order, f->bn))
+			return false;
+	return BN_copy(a[0].inv, f->u2) != NULL;
+}
+
+/* f->s becomes its inverse. What was made ahead is asked for in the same order, and is a hint: it has to be
+ * one. */
+static bool invert_s(const struct gate_tables *t, struct gfast *f)
+{
+	const BIGNUM *order = EC_GROUP_get0_order(t->curve);
+
+	if (f->n && !f->inverted && !invert_all(t, f))
+		f->n = 0;
+	for (size_t i = 0; i < f->n; i++) {
+		const struct ahead *a = &f->ahead[(f->at + i) % f->n];
+
+		if (BN_ucmp(a->s, f->s))
+			continue;
+		f->at = (size_t)(a - f->ahead) + 1;
+		if (BN_mod_mul(f->u2, a->s, a->inv, order, f->bn) && BN_is_one(f->u2))
+			return BN_copy(f->s, a->inv) != NULL;
+		break;
+	}
+	return power_inverse(t, f, f->s, f->s);
+}
+
 bool gtable_good(struct gtable *k, struct gfast **mine, const uint8_t digest[static HALF],
 		 const uint8_t sig[static 2 * HALF])
 {
@@ -286,7 +360,7 @@ bool gtable_good(struct gtable *k, struct gfast **mine, const uint8_t digest[sta
 		return false;
 	if (!in_range(f->r, order) || !in_range(f->s, order))
 		return false;
-	return BN_mod_exp_mont(f->s, f->s, t->inverse, order, f->bn, (BN_MONT_CTX *)t->mont) &&
+	return invert_s(t, f) &&
 	       BN_mod_mul(f->u1, f->u1, f->s, order, f->bn) && BN_mod_mul(f->u2, f->r, f->s, order, f->bn) &&
 	       EC_POINT_mul(t->curve, f->p1, f->u1, NULL, NULL, f->bn) &&
 	       EC_POINT_mul(k->group, f->p2, f->u2, NULL, NULL, f->bn) &&
