@@ -119,11 +119,11 @@ int userdiff_open(struct kv *kv, uint64_t from_version, uint64_t to_version, uin
 
 /*
  * All of upstream's records as they were in an older version: those of the live one, without what came since,
- * with what went since; RRset by RRset in the order of their keys, the SOA before all (none when it was the
- * same). Memory is bounded as for a difference. open: a handle of the snapshot of `now`, closed here. fn:
- * non-zero ends it and is the answer. ZS_ENOENT: history does not reach, or the content was the same;
- * ZS_EEXIST: all that came and went since has cancelled; ZS_ELIMIT: over HISTORY_SPAN_MAX entries; ZS_EFORMAT:
- * what is stored and what history says do not fit.
+ * with what went since; RRset by RRset in the order of their keys, the SOA before all (none when it was
+ * the same). Memory is bounded as for a difference. open: a handle of the snapshot of `now`, closed here.
+ * fn: non-zero ends it and is the answer. ZS_ENOENT: history does not reach, or the content was the same;
+ * ZS_EEXIST: all that came and went since has cancelled; ZS_ELIMIT: over HISTORY_SPAN_MAX entries;
+ * ZS_EFORMAT: what is stored and what history says do not fit.
  */
 struct rr;
 typedef int (*history_rr_fn)(void *ctx, const struct rr *rr);

@@ -95,7 +95,8 @@ void build_undo(struct zone *z, bool as_change)
 	struct transfer *t;
 
 	if (zone_is_signed_policy(z) && !z->meta.is_signed) { /* keys are made for a transfer only */
-		orders_rolled_back(z, z->orders.rollback, "the zone is to be signed, and has no signed version yet");
+		orders_rolled_back(z, z->orders.rollback,
+				   "the zone is to be signed, and has no signed version yet");
 		zone_event(z, EV_HELD);
 		return;
 	}

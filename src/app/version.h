@@ -111,22 +111,12 @@ void routine_cancel(struct version_job *j);
 bool routine_still_fits(struct kv *kv, const struct signing_item *it);
 
 /* version.c */
-#define SPREAD_SIGNATURES 1000
-bool version_spreads(uint64_t made, uint64_t all);
 /* onto: see above */
 struct version_job *version_new(struct zone *z, enum version_kind kind, struct build_job *onto);
 void version_free(void *job);
 /* what the collecting job has signed becomes a version; nothing but the SOA when there is no such job */
 bool version_routine(struct zone *z);
 void version_routine_failed(struct version_job *j); /* alarms, counts */
-/* a stored RRset of RECORDS or DENIAL, copied into mem */
-int version_load(struct kv *kv, const uint8_t *zone, const uint8_t *key, size_t klen, struct arena *mem,
-		 struct rrset *out);
-
-/* worker: a handle on what the version is made over */
-int version_base(struct version_job *j, struct kv **out);
-int version_soa(struct version_job *j);  /* worker: the SOA with j->serial into j->soa */
-void version_spread(struct version_job *j);
 /* worker: those sets that met a full client, once more; else both, for the first time */
 void version_run(struct version_job *j, bool again);
 /* loop: j->serial is above the floor, and none other is ordered */
@@ -138,6 +128,17 @@ static inline bool version_is_veto(const struct version_job *j)
 {
 	return j->err == ZS_EVETO || j->err == ZS_EBADSIG;
 }
+
+/* version_base.c: what it takes from the version below */
+#define SPREAD_SIGNATURES 1000
+bool version_spreads(uint64_t made, uint64_t all);
+/* a stored RRset of RECORDS or DENIAL, copied into mem */
+int version_load(struct kv *kv, const uint8_t *zone, const uint8_t *key, size_t klen, struct arena *mem,
+		 struct rrset *out);
+/* worker: a handle on what the version is made over */
+int version_base(struct version_job *j, struct kv **out);
+int version_soa(struct version_job *j);  /* worker: the SOA with j->serial into j->soa */
+void version_spread(struct version_job *j);
 
 /* version_commit.c, worker: j->version and j->pub, or j->err */
 void version_commit(struct version_job *j);

@@ -66,8 +66,10 @@ static void meta_apply(struct version_job *j)
 		m->octets = (uint64_t)((int64_t)m->octets + d->octets);
 		m->rrsets = (uint64_t)((int64_t)m->rrsets + d->rrsets);
 		/* of an unsigned zone it is not exact: there occluded ones come and go uncounted */
-		m->cuts = d->cuts < 0 && m->cuts < (uint64_t)-d->cuts ? 0
-								      : (uint64_t)((int64_t)m->cuts + d->cuts);
+		if (d->cuts < 0 && m->cuts < (uint64_t)-d->cuts)
+			m->cuts = 0;
+		else
+			m->cuts = (uint64_t)((int64_t)m->cuts + d->cuts);
 		if (d->largest_ttl > m->largest_ttl)
 			m->largest_ttl = d->largest_ttl;
 		m->have_upstream = true;
