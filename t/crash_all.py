@@ -7,7 +7,7 @@ of image of what was not synced. Then it is started again, and the world must no
 Oracle and check(). k counts events: threads may bring them in another order in another run, which is no fault.
 
   crash_all.py --build DIR [--seconds N] [--jobs N] [--seed N] [--scenario NAME,...] [--least N] [--least-all N]
-               [--resume FILE] [--list]
+               [--most N] [--resume FILE] [--list]
   crash_all.py --build DIR --point SCENARIO:KIND:K[:SEED]     one point again, with the daemon's log
 """
 
@@ -19,6 +19,7 @@ import random
 import re
 import selectors
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -63,17 +64,45 @@ def check(w, before, unneeded=()):
         raise Wrong("left over: %s" % w.leftovers())
 
 
-def recover(w, sc, before):
-    """The daemon starts on what a crash left."""
+def killed_again(w, seed, start, act):
+    """Seeds from 2 on: the start after the crash is killed as well, behind its (seed / 2)-th call, which makes them points of
+    their own. False: it had not so many."""
+    if seed < 2:
+        return True
+    try:
+        start(AFTER, at=seed // 2)
+        act()
+    except Died:
+        pass
+    hit = w.page.hit()
+    w.kill()
+    return bool(hit)
+
+
+def recover(w, sc, before, seed=0):
+    """The daemon starts on what a crash left. False: as killed_again()."""
+    def resume():
+        served_alone(w)
+        for z in w.zones.values():
+            w.notify(z)
+        sc.goal(w)
+    if not killed_again(w, seed, lambda *mode, **arm: sc.start(w, *mode, **arm), resume):
+        return False
     sc.start(w)
-    seen = [z for z in w.zones.values() if z.oracle.wire]
-    w.upstream_down = bool(seen)  # what is stored is served with nobody's help
-    for z in seen:
-        w.served_as_before(z)
-    w.upstream_down = False
-    for z in w.zones.values():
-        w.notify(z)
+    resume()
     finish(w, sc, before)
+    return True
+
+
+def served_alone(w):
+    """What is stored is served with nobody's help."""
+    seen = [z for z in w.zones.values() if z.oracle.wire]
+    w.upstream_down = bool(seen)
+    try:
+        for z in seen:
+            w.served_as_before(z)
+    finally:
+        w.upstream_down = False
 
 
 def finish(w, sc, before):
@@ -85,13 +114,14 @@ def finish(w, sc, before):
     check(w, before, sc.unneeded)
 
 
-def again(w):
-    """One more start: what is served is what is stored."""
+def again(w, seed):
+    """One more start: what is served is what is stored. False: as killed_again()."""
     w.kill()
+    if not killed_again(w, seed, w.start, lambda: served_alone(w)):
+        return False
     w.start()
-    w.upstream_down = True
-    for z in w.zones.values():
-        w.served_as_before(z)
+    served_alone(w)
+    return True
 
 
 def begin(w, sc, base, seed):
@@ -127,11 +157,9 @@ def point_kill(w, sc, base, kind, k, seed):
         return None
     if reached and not group:
         finish(w, sc, w.ids())
-        again(w)
-        return hit
+        return hit if again(w, seed) else None
     w.kill()  # what a goal in sight had overtaken
-    recover(w, sc, w.ids())
-    return hit
+    return hit if recover(w, sc, w.ids(), seed) else None
 
 
 def point_fail(w, sc, base, kind, k, seed):
@@ -142,16 +170,16 @@ def point_fail(w, sc, base, kind, k, seed):
             full(w, sc, k, seed)
         run_armed(w, sc, k, seed, FAIL, err=FAILURES[kind]) if kind != "full" else sc.goal(w)
         hit, before = w.hit(), w.ids()
-        if hit:
-            finish(w, sc, before)
+        if not hit:
+            return None
+        finish(w, sc, before)
     except Died:  # it may refuse to start, or to go on: the next start heals
         hit, before = w.hit(), w.ids()
         if not hit:
             raise Wrong("the daemon ended by itself") from None
+        w.kill()
         recover(w, sc, before)
-    if hit:
-        again(w)
-    return hit
+    return hit if again(w, seed) else None
 
 
 def full(w, sc, k, seed):
@@ -218,7 +246,7 @@ def call_points(classes, seeds):
 
 class Campaign:
     def __init__(self, args):
-        self.args, self.bases, self.traces, self.plans, self.calls = args, {}, {}, {}, {}
+        self.args, self.bases, self.traces, self.plans, self.calls, self.seeds = args, {}, {}, {}, {}, {}
         shm = "/dev/shm"
         self.top = tempfile.mkdtemp(prefix="zoneseal-crash-", dir=shm if os.access(shm, os.W_OK) else None)
         self.program = os.path.join(args.build, "zoneseald-crash")
@@ -255,6 +283,7 @@ class Campaign:
         seeds = 2
         while cuts + len(list(call_points(classes, range(seeds)))) < self.args.least and seeds < SEEDS_MAX:
             seeds += 1
+        self.seeds[sc.name] = seeds
         plan += call_points(classes, range(seeds))
         if want and want < len(plan):
             plan = random.Random(self.args.seed).sample(plan, want)
@@ -305,20 +334,21 @@ class Campaign:
     def run(self, scenarios):
         w = make_world(0, self.top, self.program)
         began = time.monotonic()
-        want = None
+        want = self.args.most
         if self.args.seconds:  # what is too much is cut off by time
-            want = int(self.args.seconds * self.args.jobs * POINTS_PER_S / len(scenarios)) + 1
+            fits = int(self.args.seconds * self.args.jobs * POINTS_PER_S / len(scenarios)) + 1
+            want = min(fits, want or fits)
         for sc in scenarios:
             self.prepare(w, sc, want)
         tally = Tally(list(self.plans), self.args.resume, sum(len(p) for p in self.plans.values()))
         self.spread([(name, *p) for name, plan in self.plans.items() for p in plan], tally,
                     began + self.args.seconds if self.args.seconds else None)
-        seeds = SEEDS_MAX
-        while not self.args.seconds and tally.short(self.args.least) and seeds < 4 * SEEDS_MAX:
-            # calls that were not reached, because threads took them in another order: others instead
-            self.spread([(name, *p) for name in tally.short(self.args.least)
-                         for p in list(call_points(self.calls[name], [seeds]))[:2 * self.args.least]], tally, None)
-            seeds += 1
+        for _ in range(SEEDS_MAX if not self.args.seconds else 0):
+            # calls that were not reached, because threads took them in another order, or starts that had fewer: others instead
+            short = tally.short(self.args.least)
+            self.spread([(name, *p) for name in short for p in call_points(self.calls[name], [self.seeds[name]])], tally, None)
+            for name in short:
+                self.seeds[name] += 1
         return tally.report(self.args.least, self.args.least_all)
 
     def spread(self, tasks, tally, deadline):
@@ -337,14 +367,19 @@ class Campaign:
                     os._exit(0)
             os.close(wr)
             sel.register(os.fdopen(r), selectors.EVENT_READ, pid)
-        while sel.get_map():
-            for key, _ in sel.select():
-                line = key.fileobj.readline()
-                if line:
-                    tally.take(json.loads(line), self.args.slow)
-                    continue
-                sel.unregister(key.fileobj)
-                key.fileobj.close()
+        try:
+            while sel.get_map():
+                for key, _ in sel.select():
+                    line = key.fileobj.readline()
+                    if line:
+                        tally.take(json.loads(line), self.args.slow)
+                        continue
+                    sel.unregister(key.fileobj)
+                    key.fileobj.close()
+                    os.waitpid(key.data, 0)
+        finally:
+            for key in list(sel.get_map().values()):
+                os.kill(key.data, signal.SIGTERM)
                 os.waitpid(key.data, 0)
 
 
@@ -410,6 +445,7 @@ def arguments():
     p.add_argument("--scenario", help="these alone")
     p.add_argument("--least", type=int, default=0, help="fail when a scenario has fewer points")
     p.add_argument("--least-all", type=int, default=0, help="fail when all of them have fewer points")
+    p.add_argument("--most", type=int, help="no more points of a scenario, chosen by the seed")
     p.add_argument("--resume", metavar="FILE", help="keep results there, and do not repeat the good ones that it has")
     p.add_argument("--judges", type=int, default=JUDGES_EVERY)
     p.add_argument("--point", help="SCENARIO:KIND:K[:SEED], as a violation is named")
@@ -430,6 +466,13 @@ def single(c, text):
     return 1 if result.get("bad") else 0
 
 
+def interrupted(*_):
+    """Once: what is on is put away."""
+    for s in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(s, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main():
     args = arguments()
     args.build = os.path.abspath(args.build)
@@ -439,9 +482,14 @@ def main():
         return 0
     private_network()
     crash_world.subreaper()
+    for s in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(s, interrupted)
     c = Campaign(args)
     try:
         return single(c, args.point) if args.point else c.run(scenarios)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+        return 130
     finally:
         shutil.rmtree(c.top, ignore_errors=True)
 
