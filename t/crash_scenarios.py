@@ -339,18 +339,7 @@ class Rollback(Scenario):
         z = w.zones[ZONE]
         # done, but not answered: there is nothing to go back to
         w.ordered("zone rollback", self.name, ("no-history", ), zones=[ZONE], to="u1")
-        w.published(z, lambda v: v is not None and (v.upstream() == 1 or self.retired(w)), "the older version")
         w.published(z, lambda v: v is not None and v.upstream() == 1, "the older version")
-
-    def retired(self, w):
-        """A generation that failed takes no commit, and on hold none is built from upstream: an operator who sees that alarm
-        has the daemon open it anew."""
-        if "store" not in (w.status(w.zones[ZONE]) or {}).get("alarms", ()) or w.page.is_failing():
-            return False
-        w.marks["restarts"] = w.marks.get("restarts", 0) + 1
-        w.kill()
-        self.start(w)
-        return True
 
     def after(self, w):
         w.until(lambda: (w.status(w.zones[ZONE]) or {}).get("hold"), "the hold after a rollback")

@@ -198,10 +198,10 @@ START_TEST(a_zone_while_it_changes)
 	char state[64], to[80], path[512];
 	struct store_dir *d;
 	enum store_health health;
-	struct store_backup out;
+	struct store_copied out;
 	struct manifest_report rep;
 	struct ticks t = { .cancel_at = 0 };
-	struct store_backup_opts o = { .tick = on_tick, .ctx = &t };
+	struct store_copy_opts o = { .tick = on_tick, .ctx = &t };
 	struct manifest *m;
 	uint64_t version;
 
@@ -235,9 +235,9 @@ START_TEST(a_zone_cancelled_and_an_empty_one)
 	char state[64], to[80], path[512], file[512];
 	struct store_dir *d;
 	enum store_health health;
-	struct store_backup out;
+	struct store_copied out;
 	struct ticks t = { .cancel_at = 2 };
-	struct store_backup_opts o = { .tick = on_tick, .ctx = &t }, quiet = { .tick = NULL };
+	struct store_copy_opts o = { .tick = on_tick, .ctx = &t }, quiet = { .tick = NULL };
 	struct manifest *m;
 	uint64_t version;
 

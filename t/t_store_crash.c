@@ -151,7 +151,7 @@ static int append_all(struct build *b, uint64_t v)
 	return rc;
 }
 
-/* Also the way out of a retired generation: the whole of version v, under the old snapshot. */
+/* The whole of version v, under the old snapshot: over a retired generation, too. */
 static int do_build(struct store *s, uint64_t v)
 {
 	struct snap *held = NULL;
@@ -179,6 +179,25 @@ static int do_build(struct store *s, uint64_t v)
 	return !rc && version != v ? bad("build made version", (long)version) : rc;
 }
 
+/* The way out of a retired generation: the same version in the next one, under the old snapshot. */
+static int do_renew(struct store *s, uint64_t v)
+{
+	struct store_copy_opts o = { 0 };
+	struct store_copied out;
+	struct snap *held = NULL;
+	uint64_t now;
+	int rc = store_snap(s, &held);
+
+	if (!rc)
+		rc = store_renew(s, &o, &out);
+	if (!rc && out.version != v)
+		rc = bad("renewal of version", (long)out.version);
+	if (!rc)
+		rc = check_newest(s, v, v, &now);
+	snap_unref(held);
+	return rc == ZS_ENOENT ? 0 : rc;
+}
+
 /* A step may fail where calls fail; then the version before is served whole, and the step is done again. */
 static int do_version(struct store *s, uint64_t v, bool failing)
 {
@@ -188,7 +207,9 @@ static int do_version(struct store *s, uint64_t v, bool failing)
 	prog->trying = v;
 	crash_note(NOTE_TRYING, v);
 	for (int tries = 0; rc && tries < 4; tries++) {
-		rc = plan[v].what == BUILD || (tries && rc == ZS_EIO) ? do_build(s, v) : do_commit(s, v);
+		rc = tries && rc == ZS_EIO ? do_renew(s, v - 1) : 0;
+		if (!rc)
+			rc = plan[v].what == BUILD ? do_build(s, v) : do_commit(s, v);
 		if (rc > 0 || (rc && !failing))
 			return rc;
 		if (rc && check_newest(s, v - 1, v - 1, &now))

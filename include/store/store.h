@@ -122,8 +122,8 @@ int view_next_change(struct view *v, void **pos, const uint8_t **key, size_t *kl
 uint64_t view_base(const struct view *v);                    /* version, 0 = empty */
 
 /* Writes the overlay in one synced transaction on top of its base. The META record of the version number is
- * the store's own. *version: the new one. ZS_ESTALE (base moved), ZS_ENOSPC, ZS_EIO (generation retired: the
- * caller starts a rebuild from the snapshot), ZS_ELIMIT. A full map is grown here and the commit done again;
+ * the store's own. *version: the new one. ZS_ESTALE (base moved), ZS_ENOSPC, ZS_EIO (generation retired:
+ * store_renew()), ZS_ELIMIT. A full map is grown here and the commit done again;
  * ZS_EAGAIN when handles of others did not come back in time for that (nothing was written). Items that this
  * view's handles gave out end here. An empty base on an empty store makes the first generation. */
 int store_commit(struct store *s, struct view *v, uint64_t *version);
@@ -161,25 +161,35 @@ void build_keep(struct build *b);
 int store_donor(struct store *s, struct kv **out);
 void store_drop_donors(struct store *s);
 
-/* --- backup --------------------------------------------------------------------------------------------- */
-struct manifest;
-#define STORE_RESTORED "RESTORED" /* file in a zone's directory: the mark of a copy */
-struct store_backup_opts {
+/* --- copies --------------------------------------------------------------------------------------------- */
+struct store_copy_opts {
 	int (*tick)(void *ctx); /* now and then; non-zero ends the copy and is the answer. NULL: none */
 	void *ctx;
+	int (*check)(const struct kv_item *it); /* of each item; non-zero as above. NULL: none */
 };
-struct store_backup {
+struct store_copied {
 	uint64_t version;       /* copied; 0: nothing was stored yet, or the copy failed */
 	uint64_t items, octets;
 	bool target;            /* what failed is where it is written to, not the zone */
 };
 /*
+ * After ZS_EIO of a commit: the live generation takes none any more. Its version, history and all, is copied
+ * into the next generation, which becomes the live one as that of a build does; the version keeps its number,
+ * and snapshots of it stay. A build may be under way meanwhile. min_free does not count. ZS_ENOENT: nothing
+ * is retired; ZS_ECRC: it was marked damaged; ZS_ESTALE: another version came first.
+ */
+int store_renew(struct store *s, const struct store_copy_opts *o, struct store_copied *out);
+
+/* --- backup --------------------------------------------------------------------------------------------- */
+struct manifest;
+#define STORE_RESTORED "RESTORED" /* file in a zone's directory: the mark of a copy */
+/*
  * Copies the newest committed version and the zone's small texts to where m's directory is, as the zone's
  * part of a state directory, and lists them in m. Commits may go on meanwhile. When it fails with `target`
  * unset, what m lists is good all the same, without a generation of this zone. Not synced: manifest_save().
  */
-int store_backup(struct store *s, struct manifest *m, const struct store_backup_opts *o,
-		 struct store_backup *out);
+int store_backup(struct store *s, struct manifest *m, const struct store_copy_opts *o,
+		 struct store_copied *out);
 /*
  * This directory is a copy: newer versions than its own may be in the world. Stays so over restarts until
  * store_restored_over(), which comes after a new version was committed above all of them.

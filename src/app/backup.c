@@ -45,7 +45,7 @@ struct backup {
 	json_t *errors;
 	/* the job under way */
 	struct zone *zone;
-	struct store_backup one;
+	struct store_copied one;
 	uint64_t before;            /* octets of the zones that are done */
 	int err;
 };
@@ -88,7 +88,7 @@ static void zone_done(void *arg);
 static void zone_run(void *arg)
 {
 	struct backup *b = arg;
-	struct store_backup_opts opts = { .tick = look, .ctx = b };
+	struct store_copy_opts opts = { .tick = look, .ctx = b };
 
 	fault_zone(b->zone->wire);
 	b->err = store_backup(b->zone->store, b->zones, &opts, &b->one);

@@ -14,11 +14,8 @@ static void checked_done(void *arg)
 
 	if (damage_is(j->err))
 		zone_damaged(z, j->err, "noting a check");
-	if (j->err == ZS_EIO) { /* no later version could be committed either: the next generation is built */
+	if (j->err == ZS_EIO) /* no later version could be committed either */
 		zone_work_failed(z, "the time of the last check is not stored", j->err);
-		z->rebuild = true;
-		upstream_schedule(z, 0);
-	}
 	free(j);
 	version_committed(z);
 	zone_job_end(z);
@@ -60,7 +57,7 @@ void version_note_checked(struct zone *z)
 	struct checked_job *j;
 
 	if (!z->have_meta || !z->store || z->committing || z->meta.upstream_checked <= z->stored_checked ||
-	    z->build || z->change_job)
+	    z->build || z->change_job || zone_is_retired(z))
 		return;
 	j = calloc(1, sizeof(*j));
 	if (!j)

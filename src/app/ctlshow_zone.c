@@ -116,6 +116,16 @@ static void damage(json_t *z)
 	putchar('\n');
 }
 
+static void renewal(json_t *z)
+{
+	json_t *r = json_object_get(z, "renewal");
+	char n[32];
+
+	if (json_is_object(r))
+		printf("  %-12s the generation takes no version, it is copied into a new one; tries: %s\n",
+		       "renewal", number(r, "tries", n));
+}
+
 static void sweep(json_t *z)
 {
 	json_t *s = json_object_get(z, "sweep");
@@ -193,6 +203,7 @@ static void one(json_t *z)
 	alarms(z);
 	held(z);
 	damage(z);
+	renewal(z);
 	sweep(z);
 	vetoed(z);
 	line("policy", show_text(z, "policy"));

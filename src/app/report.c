@@ -236,6 +236,12 @@ static json_t *damage(const struct zone *z)
 			 counter(&z->count.damaged));
 }
 
+/* The live generation takes no version any more: tries to copy it. */
+static json_t *renewal(const struct zone *z)
+{
+	return zone_is_retired(z) ? json_pack("{s:I}", "tries", (json_int_t)z->renewal.tries) : json_null();
+}
+
 /* The round over what is published, and what was found last. */
 static json_t *sweep_part(const struct zone *z)
 {
@@ -374,6 +380,7 @@ json_t *report_zone(struct zone *z)
 	json_object_set_new(o, "held", held(z));
 	json_object_set_new(o, "orders", orders(z));
 	json_object_set_new(o, "damage", damage(z));
+	json_object_set_new(o, "renewal", renewal(z));
 	json_object_set_new(o, "vetoed", vetoed(z));
 	json_object_set_new(o, "sweep", sweep_part(z));
 	json_object_set_new(o, "ds_not_before", report_time(ds));

@@ -325,7 +325,8 @@ void routine_look(struct zone *z)
 	size_t groups, pages;
 	int64_t wait;
 
-	if (!j || z->version_job || z->committing) /* what commits remembers what we verified */
+	/* what commits remembers what we verified */
+	if (!j || z->version_job || z->committing || zone_is_retired(z))
 		return;
 	signset_ready(&j->sets, &groups, &pages);
 	if (j->over && !j->kicks && (!groups || j->dropped || z->state == ZONE_CLOSED)) {

@@ -206,7 +206,8 @@ void version_describe_veto(struct version_job *j, char *text, size_t cap)
 		zone_damaged(j->zone, ZS_ECRC, j->kind == VERSION_CHANGE ? "a change" : "a refresh");
 }
 
-/* This generation takes no commit any more, or must not be read any more: the next one is built. */
+/* This generation must not be read any more, and the next one is built; or it takes no commit any more, and
+ * is copied. */
 static void writing_failed(struct version_job *j, const char *who, const char *what)
 {
 	if (j->damaged) {
@@ -214,8 +215,6 @@ static void writing_failed(struct version_job *j, const char *who, const char *w
 		return;
 	}
 	zone_work_failed(j->zone, what, j->err);
-	if (j->err == ZS_EIO)
-		j->zone->rebuild = true;
 }
 
 /* Zone-sized: the older content is built. Not while the zone goes. */
@@ -304,8 +303,6 @@ void version_routine_failed(struct version_job *j)
 			       text);
 	} else {
 		writing_failed(j, "a refresh", "signatures cannot be refreshed");
-		if (j->err == ZS_EIO)
-			upstream_schedule(z, 0);
 	}
 }
 
@@ -444,7 +441,7 @@ static void go_on(struct version_job *j)
 {
 	struct zone *z = j->zone;
 
-	j->waiting = z->committing || (j->kind == VERSION_ROUTINE && z->change_job);
+	j->waiting = z->committing || zone_is_retired(z) || (j->kind == VERSION_ROUTINE && z->change_job);
 	if (j->waiting)
 		return;
 	if (z->orders.hold && j->kind == VERSION_CHANGE && !j->undo) /* ordered meanwhile */
@@ -518,7 +515,7 @@ static void change_begin(void *arg)
 	struct version_job *j = arg;
 	struct zone *z = j->zone;
 
-	j->waiting = z->committing || z->barred || !downstream_guard_passed(z);
+	j->waiting = z->committing || z->barred || zone_is_retired(z) || !downstream_guard_passed(z);
 	if (z->state == ZONE_CLOSED)
 		j->err = ZS_ECANCEL;
 	else if (!j->waiting && j->generation != z->generations) /* it has waited for this one */

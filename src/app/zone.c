@@ -239,6 +239,8 @@ void zone_work_failed(struct zone *z, const char *what, int err)
 		break;
 	default:
 		zone_alarm_set(z, ALARM_STORE, "%s: %s", what, zs_strerror(err));
+		if (err == ZS_EIO)
+			zone_renew(z);
 	}
 }
 
@@ -248,6 +250,7 @@ static void act_close(struct zone *z)
 	upstream_cancel(z);
 	build_cancel(z);
 	version_cancel(z);
+	zone_renew_cancel(z);
 	version_note_checked(z);
 	downstream_cancel(z);
 	sweep_close(z);

@@ -105,6 +105,16 @@ struct zone_damage {
 	char file[64];                      /* what it is kept as; "": it is still live */
 };
 
+/* renew.c: the live generation takes no commit any more, and a copy takes its place. */
+struct zone_renewal {
+	bool wanted;
+	uint64_t generations;               /* of the zone, when that was so */
+	uint64_t version;                   /* that was copied last */
+	unsigned tries;                     /* for one version */
+	atomic_bool cancelled;
+	struct timer timer;
+};
+
 struct zone {
 	struct engine *e;
 	struct setup *setup;                /* referenced */
@@ -145,10 +155,11 @@ struct zone {
 	bool force_transfer;                /* `zone retransfer`: whatever upstream has is taken */
 	bool want_axfr;                     /* the difference that upstream offers cannot be taken */
 	bool compare;                       /* all of upstream's is compared with what is stored: sweep.h */
-	bool rebuild;                       /* the live generation is retired, damaged, has something wrong */
+	bool rebuild;                       /* the live generation is damaged, or has something wrong */
 	bool reshape;                       /* the policy shapes a version otherwise than the stored one */
 	bool damaged;                       /* a value of the live generation: damage.c */
 	struct zone_damage damage;
+	struct zone_renewal renewal;
 	wall_t check_due;
 	int64_t stored_checked;             /* meta.upstream_checked as it is on disk */
 	struct transfer *transfer;
@@ -239,6 +250,12 @@ bool damage_is(int err);             /* of reading stored values: they are what 
 void zone_damaged(struct zone *z, int err, const char *where);
 void zone_damaged_aside(struct zone *z, int err, const char *file); /* it could not be served at all */
 void zone_damage_over(struct zone *z, const char *file);            /* a new generation is live */
+
+/* renew.c */
+/* ZS_EIO: should the store have retired the live generation, it is copied. Otherwise nothing comes of it. */
+void zone_renew(struct zone *z);
+void zone_renew_cancel(struct zone *z);
+bool zone_is_retired(const struct zone *z); /* no version can be written over the live one until then */
 
 /* open.c */
 void zone_open_start(struct zone *z);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A zone's copy into a backup, and the mark of a zone that came back from one. The snapshot is read through
- * its ordinary handle and appended to a new environment: full pages in key order, no empty ones. Handles are
- * given back every few thousand items, so that a full map can grow meanwhile, and the copier's patience ends
- * where it is told to. Called by a worker of the engine; the files belong to nobody else yet.
+ * A zone's copy into a backup, and the mark of a zone that came back from one. The snapshot is read by copy.c
+ * and appended to a new environment: full pages in key order, no empty ones. Called by a worker of the
+ * engine; the files belong to nobody else yet.
  *
  * Invariants: what is copied is one committed version, whatever is committed meanwhile; texts are copied
  * after it, so that a key of the generation stands in the text too; the mark RESTORED stands in every copy
@@ -14,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -22,10 +20,6 @@
 #include "base/manifest.h"
 #include "priv.h"
 
-#define TURN_ITEMS 4096    /* items between two looks at the caller and at who wants the map */
-#define TURN_OCTETS ((size_t)4 << 20)
-#define BUSY_TRIES 3000    /* of BUSY_MS: all members of an old version are borrowed */
-#define BUSY_MS 10
 #define TEXT_MAX ((size_t)1 << 20)
 #define MARK_TEXT \
 	"this zone came back from a backup; the next version is published above what secondaries have\n"
@@ -33,18 +27,14 @@
 struct copy {
 	struct store *store;
 	struct snap *snap;
-	const struct store_backup_opts *o;
-	struct store_backup *out;
+	const struct store_copy_opts *o;
+	struct store_copied *out;
 	/* the target */
 	MDB_env *env;
 	MDB_txn *txn;
 	MDB_dbi dbi;
 	MDB_cursor *cur;
 	size_t pages;
-	/* the source: where the next turn goes on */
-	uint8_t last[KEY_OCTETS_MAX];
-	size_t last_len;
-	bool end;
 };
 
 /* --- the target ----------------------------------------------------------------------------------------- */
@@ -109,8 +99,9 @@ static int target_open(struct copy *c, const char *path)
 	return rc;
 }
 
-static int target_put(struct copy *c, const struct kv_item *it)
+static int target_put(void *ctx, const struct kv_item *it)
 {
+	struct copy *c = ctx;
 	MDB_val k = { .mv_size = it->klen, .mv_data = (void *)(uintptr_t)it->key };
 	MDB_val v = { .mv_size = it->vlen, .mv_data = (void *)(uintptr_t)it->val };
 	int rc;
@@ -138,81 +129,12 @@ static void target_close(struct copy *c)
 		mdb_env_close(c->env);
 }
 
-/* --- the source ----------------------------------------------------------------------------------------- */
-
-static int tick(struct copy *c)
-{
-	return c->o->tick ? c->o->tick(c->o->ctx) : 0;
-}
-
-/* An old version has a fixed number of handles: who has them gives them back. */
-static int handle(struct copy *c, struct kv **out)
-{
-	struct timespec ts = { .tv_nsec = BUSY_MS * 1000000L };
-	int rc = ZS_EAGAIN;
-
-	for (unsigned i = 0; rc == ZS_EAGAIN && i < BUSY_TRIES; i++) {
-		rc = snap_kv(c->snap, out);
-		if (rc != ZS_EAGAIN)
-			break;
-		nanosleep(&ts, NULL);
-		if (tick(c))
-			rc = ZS_ECANCEL;
-	}
-	return rc;
-}
-
-static int place(struct copy *c, struct kv *kv, struct kv_item *it)
-{
-	static const uint8_t first = TAB_USER_MIN;
-	int rc;
-
-	if (!c->last_len)
-		return kv_seek(kv, &first, 1, it);
-	rc = kv_seek(kv, c->last, c->last_len, it);
-	if (!rc && (it->klen != c->last_len || memcmp(it->key, c->last, it->klen) != 0))
-		return ZS_ECRC; /* a snapshot does not lose keys */
-	return rc ? rc : kv_next(kv, it);
-}
-
-/* As many items as one turn may have. */
-static int copy_turn(struct copy *c)
-{
-	struct kv *kv = NULL;
-	struct kv_item it;
-	size_t octets = 0;
-	int rc = handle(c, &kv), put = 0;
-
-	if (rc)
-		return rc;
-	rc = place(c, kv, &it);
-	for (unsigned n = 0; !rc && n < TURN_ITEMS && octets < TURN_OCTETS; n++) {
-		if (it.klen > KEY_OCTETS_MAX)
-			rc = ZS_ECRC;
-		else
-			rc = put = target_put(c, &it);
-		if (rc)
-			break;
-		octets += it.klen + it.vlen;
-		c->out->items++;
-		memcpy(c->last, it.key, it.klen);
-		c->last_len = it.klen;
-		rc = kv_next(kv, &it);
-	}
-	kv_close(kv);
-	c->out->octets += octets;
-	c->end = rc == ZS_ENOENT && !put;
-	if (c->end)
-		rc = 0;
-	return rc ? rc : tick(c);
-}
-
 static int copy_generation(struct copy *c, const char *path)
 {
 	int rc = target_open(c, path);
 
-	while (!rc && !c->end)
-		rc = copy_turn(c);
+	if (!rc)
+		rc = copy_items(c->snap, c->o, target_put, c, c->out);
 	if (!rc)
 		rc = target_commit(c);
 	target_close(c);
@@ -290,8 +212,8 @@ static int write_mark(struct copy *c, struct manifest *m, const char *rel)
 	return of_target(c, manifest_write_checked(m, name, MARK_TEXT, strlen(MARK_TEXT)));
 }
 
-int store_backup(struct store *s, struct manifest *m, const struct store_backup_opts *o,
-		 struct store_backup *out)
+int store_backup(struct store *s, struct manifest *m, const struct store_copy_opts *o,
+		 struct store_copied *out)
 {
 	struct copy c = { .store = s, .o = o, .out = out };
 	char rel[STORE_PATH_MAX];

@@ -31,6 +31,7 @@ struct build {
 	struct wr items;
 	size_t octets;       /* estimated to be dirtied by items */
 	bool begun;          /* the format record is committed */
+	bool renews;         /* the live version once more, in another file */
 	size_t last_len;
 	uint8_t last[KEY_OCTETS_MAX];
 };
@@ -90,7 +91,8 @@ static int room_left(const struct store *s, uint64_t more)
 
 static int check_room(const struct build *b)
 {
-	return room_left(b->s, b->octets);
+	/* without a renewal nothing could be refreshed, which may use the rest as well */
+	return b->renews ? 0 : room_left(b->s, b->octets);
 }
 
 bool store_is_tight(const struct store *s)
@@ -223,40 +225,51 @@ int build_commit_view(struct build *b, struct view *v)
 
 /* --- beginning and end ---------------------------------------------------------------------------------- */
 
-/* One build at a time; the number is never given again. */
-static int reserve(struct store *s, uint64_t *number, uint64_t *base)
+/* Where the store notes what is being written. */
+static uint64_t *place(struct build *b)
 {
+	return b->renews ? &b->s->renewing : &b->s->building;
+}
+
+/* One build at a time, and one renewal; the number is never given again. */
+static int reserve(struct build *b, uint64_t *number)
+{
+	struct store *s = b->s;
 	int rc = 0;
 
 	pthread_mutex_lock(&s->lock);
-	if (s->building) {
+	if (*place(b)) {
 		rc = ZS_EEXIST;
 	} else {
-		*number = s->building = s->next_number++;
-		*base = s->version;
+		*number = *place(b) = s->next_number++;
+		b->base = s->version;
 	}
 	pthread_mutex_unlock(&s->lock);
 	return rc;
 }
 
-static void unreserve(struct store *s)
+static void unreserve(struct build *b)
 {
-	pthread_mutex_lock(&s->lock);
-	s->building = 0;
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_lock(&b->s->lock);
+	*place(b) = 0;
+	pthread_mutex_unlock(&b->s->lock);
 }
 
-int build_new(struct store *s, struct build **out)
+static int begin(struct store *s, bool renews, struct build **out)
 {
 	struct build *b = calloc(1, sizeof *b);
 	uint64_t number;
-	int rc = b ? reserve(s, &number, &b->base) : ZS_ENOMEM;
+	int rc;
 
+	if (!b)
+		return ZS_ENOMEM;
+	b->s = s;
+	b->renews = renews;
+	rc = reserve(b, &number);
 	if (rc) {
 		free(b);
 		return rc;
 	}
-	b->s = s;
 	b->items = wr_growing(BUFFER_MAX);
 	b->g = gen_new(s, number);
 	rc = b->g ? check_room(b) : ZS_ENOMEM;
@@ -271,12 +284,22 @@ int build_new(struct store *s, struct build **out)
 	}
 	if (rc) {
 		gen_drop(b->g, true);
-		unreserve(s);
+		unreserve(b);
 		free(b);
 		return rc;
 	}
 	*out = b;
 	return 0;
+}
+
+int build_new(struct store *s, struct build **out)
+{
+	return begin(s, false, out);
+}
+
+int build_renewal(struct store *s, struct build **out)
+{
+	return begin(s, true, out);
 }
 
 void build_caught_up(struct build *b, uint64_t version)
@@ -310,7 +333,7 @@ static int move_current(struct build *b)
 static int publish(struct build *b, struct gen **old, struct snap **kept)
 {
 	struct store *s = b->s;
-	uint64_t version = s->version + 1;
+	uint64_t version = b->renews ? s->version : s->version + 1;
 	int rc;
 
 	if (s->version != b->base)
@@ -327,7 +350,7 @@ static int publish(struct build *b, struct gen **old, struct snap **kept)
 	s->live = b->g;
 	s->version = s->since = version;
 	s->newest = s->kept = NULL;
-	s->building = s->named = 0;
+	*place(b) = s->named = 0;
 	pthread_mutex_unlock(&s->lock);
 	return 0;
 }
@@ -368,7 +391,7 @@ void build_free(struct build *b)
 	s = b->s;
 	pthread_mutex_lock(&s->lock);
 	named = s->named == b->g->number;
-	s->building = 0;
+	*place(b) = 0;
 	pthread_mutex_unlock(&s->lock);
 	gen_drop(b->g, !named);
 	gen_unuse(b->g);

@@ -181,6 +181,7 @@ static void pins_of_replaced(const struct pin *pins, size_t n, uint64_t limit, s
 int store_pinned(struct store *s, uint64_t limit, struct store_pins *out)
 {
 	struct store_pins got = { 0 };
+	uint64_t version;
 	struct snap *hold = NULL;
 	struct pin *pins = NULL;
 	size_t n;
@@ -188,6 +189,7 @@ int store_pinned(struct store *s, uint64_t limit, struct store_pins *out)
 
 	pthread_mutex_lock(&s->lock);
 	rc = list_pins(s, &pins, &n, &hold);
+	version = s->version;
 	pthread_mutex_unlock(&s->lock);
 	if (rc)
 		return rc;
@@ -197,6 +199,8 @@ int store_pinned(struct store *s, uint64_t limit, struct store_pins *out)
 		snap_unref(hold);
 	}
 	pins_of_replaced(pins, n, limit, &got);
+	if (got.past && got.past == version) /* of a file that was renewed: what is newest is not given up */
+		got.past--;
 	free(pins);
 	*out = got;
 	return 0;

@@ -93,6 +93,7 @@ struct store {
 	struct gen *donor;
 	uint64_t named;       /* CURRENT may name this one: its replacement failed half-way; 0: sure */
 	uint64_t building;    /* number of the generation being built, 0: none */
+	uint64_t renewing;    /* of the one that a retired one is copied into, 0: none */
 	uint64_t next_number;
 	struct snap *snaps;   /* all that live, newest first */
 	bool closed;          /* freed with the last of snaps */
@@ -142,6 +143,12 @@ int commit_view(struct gen *g, struct view *v, uint64_t version); /* 0: no versi
 
 /* build.c */
 int build_from_view(struct store *s, struct view *v, uint64_t *version); /* first version of an empty store */
+int build_renewal(struct store *s, struct build **out); /* of the version that is live; renew.c */
+
+/* copy.c: each item of a version, in order, until put answers non-zero */
+typedef int (*copy_put)(void *ctx, const struct kv_item *it);
+int copy_items(struct snap *sn, const struct store_copy_opts *o, copy_put put, void *ctx,
+	       struct store_copied *out);
 
 /* store.c */
 void store_free(struct store *s);

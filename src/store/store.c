@@ -323,7 +323,8 @@ static bool is_left_over(struct store *s, uint64_t number)
 	bool yes;
 
 	pthread_mutex_lock(&s->lock);
-	yes = number != s->building && number != s->named && !(s->live && number == s->live->number);
+	yes = number != s->building && number != s->renewing && number != s->named &&
+	      !(s->live && number == s->live->number);
 	pthread_mutex_unlock(&s->lock);
 	return yes;
 }

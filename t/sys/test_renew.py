@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A commit that is not synced: the generation takes no version any more. What is served is copied into the next one, with no
+word of upstream's and whatever an operator holds, and what was due goes out. zoneseald-crash fails the calls."""
+
+import errno
+import glob
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+import clocked
+import harness
+import seal
+from chain import ZONE, Chain
+from harness import wait_for
+from test_trouble import numbered
+
+sys.path.insert(0, os.path.join(harness.ROOT, "t"))
+from crash_world import COUNT, FAIL_FROM, Page  # noqa: E402
+
+DAY = 86400
+
+
+class Failing:
+    """A line whose daemon's calls on the zone's files can be made to fail."""
+
+    def __init__(self, rig):
+        subprocess.run(["make", "-s", "-C", seal.build_dir(), "zoneseald-crash"], check=True, capture_output=True, timeout=600)
+        self.clock = rig.add(clocked.Running(rig, 2))
+        self.line = c = Chain(rig, text=numbered(ZONE, 1, 40))
+        self.seal = c.seal
+        self.page = Page(os.path.join(c.seal.dir, "page"))
+        self.page.arm(COUNT, os.path.join(c.seal.state_dir, "zones"), err=errno.EIO)
+        c.primary.start()
+        c.secondary.start()
+        c.seal.start(env=dict(self.clock.env(), ZONESEAL_CRASH=self.page.path), program="zoneseald-crash")
+        c.published(1)
+        c.primary.change(ZONE, numbered(ZONE, 2, 41))
+        self.serial = c.published(2)
+
+    def generation(self):
+        with open(glob.glob(os.path.join(self.seal.state_dir, "zones", "*", "*", "CURRENT"))[0]) as f:
+            return f.readline().strip()
+
+    def status(self):
+        return self.seal.status(ZONE)
+
+    def said(self, what):
+        return len(re.findall(what, self.seal.log()))
+
+    def newer(self):
+        old, self.serial = self.serial, wait_for(lambda: (s := self.seal.serial(ZONE) or 0) > self.serial and s, "a newer version")
+        return self.serial - old
+
+
+def expiry(f):
+    return f.seal.metric("zoneseal_zone_rrsig_earliest_expiry_timestamp_seconds", zone=ZONE)
+
+
+def refreshed(f):
+    f.clock.skip(10 * DAY)
+    f.newer()
+    wait_for(lambda: expiry(f) > f.clock.wall + 5 * DAY, "all of it to be refreshed")
+
+
+def test_upstream_is_away(rig):
+    """A change fails, and then nobody has the zone any more."""
+    f = Failing(rig)
+    old = f.generation()
+    f.page.aim(FAIL_FROM, 1)
+    f.line.primary.change(ZONE, numbered(ZONE, 3, 42))
+    f.seal.wait_alarm(ZONE, "store", "cannot be copied yet: ")
+    wait_for(lambda: (f.status()["renewal"] or {}).get("tries", 0) > 1, "a second try")
+    assert "renewal" in f.seal.ctl("zone", "status", ZONE).stdout
+    assert f.seal.serial(ZONE) == f.serial and f.generation() == old
+    f.line.primary.stop()
+    f.line.verify()
+    f.page.mode(COUNT)
+    wait_for(lambda: f.said("event=renewed"), "the renewal")
+    assert f.generation() != old
+    refreshed(f)
+    wait_for(lambda: not f.status()["busy"], "the end of the work")
+    serial = f.status()["signed_serial"]
+    f.seal.stop()
+    f.seal.start(env=dict(f.clock.env(), ZONESEAL_CRASH=f.page.path), program="zoneseald-crash")
+    wait_for(lambda: (f.status().get("signed_serial") or 0) >= serial, "what is stored")
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_while_it_is_held(rig, at):
+    """Calls fail from one of a refresh on, on hold: writing, syncing, the meta page. Orders are carried out all the same."""
+    f = Failing(rig)
+    old, published = f.generation(), f.said("event=published")
+    assert f.seal.ctl("zone", "hold", ZONE, "renewal").returncode == 0
+    f.line.primary.stop()
+    f.page.aim(FAIL_FROM, at)
+    f.clock.skip(10 * DAY)
+    f.seal.wait_alarm(ZONE, "store", "cannot be copied yet: ")
+    f.page.mode(COUNT)
+    f.newer()
+    wait_for(lambda: expiry(f) > f.clock.wall + 5 * DAY, "all of it to be refreshed")
+    assert f.said("event=renewed") and f.generation() != old and f.said("event=published") == published
+    wait_for(lambda: "store" not in f.seal.alarms(ZONE), "the alarm to go")
+    assert f.status()["renewal"] is None
+    assert f.seal.ctl("zone", "rollback", "--wait", ZONE, "u1").returncode == 0
+    assert f.status()["upstream_serial"] == 1 and f.status()["hold"]
