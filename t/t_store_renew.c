@@ -265,10 +265,41 @@ START_TEST(the_newest_is_not_given_up)
 }
 END_TEST
 
+/* What makes files, sizes or writes them fails while the store is opened: no word about the generation. */
+START_TEST(what_fails_beside_it_damages_nothing)
+{
+	struct fix f;
+	int rc = ZS_EIO;
+
+	fix_new(&f);
+	for (long at = 1; rc; at++) {
+		char lock[512];
+
+		fix_close(&f);
+		unlink(zone_file(f.state, "1.mdb-lock", lock, sizeof(lock)));
+		ck_assert_int_eq(store_dir_open(f.state, &(struct store_dir_opts){ 0 }, &f.d), 0);
+		crash_arm(CRASH_FAIL, f.state, at, EIO, -1);
+		rc = store_open(f.d, ZONE, &f.s, &f.health);
+		idle(&f);
+		ck_assert_int_le(at, 20);
+		ck_assert(!has_file(&f, "1.mdb.damaged-1") && !has_file(&f, "CURRENT.damaged-1"));
+		if (rc) {
+			ck_assert_int_eq(rc, ZS_EAGAIN);
+			ck_assert_int_eq(store_open(f.d, ZONE, &f.s, &f.health), 0);
+		} else {
+			ck_assert_int_eq(f.health, STORE_READY);
+			ck_assert_int_ge(at, 3);
+		}
+		now_has(&f, 2, 2);
+	}
+	fix_end(&f);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = { versions_go_on, what_may_go_wrong, beside_a_build,
-				       the_newest_is_not_given_up };
+				       the_newest_is_not_given_up, what_fails_beside_it_damages_nothing };
 
 	return RUN_SUITE("store_renew", tests);
 }

@@ -249,8 +249,8 @@ static void housekeeping(struct parent *p)
 		struct pvault *v = p->vault[i];
 
 		if (v->pid && v->manage && vmanage_overdue(v->manage, now)) {
-			log_msg(LL_ERR, "vault", NULL, "keystore=%s a vendor call hangs: vault killed",
-				v->name);
+			log_limited(LL_ERR, "vault", NULL, v->name, 1,
+				    "keystore=%s a vendor call hangs: vault killed", v->name);
 			kill(v->pid, SIGKILL);
 		}
 		if (!p->stopping && !v->gone && !v->pid && v->restart_at.us &&

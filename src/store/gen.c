@@ -198,6 +198,21 @@ static int lock_file_room(const struct gen *g)
 	return rc == EIO ? ZS_EAGAIN : rc ? zs_from_errno(rc) : 0;
 }
 
+/*
+ * LMDB has opened data and lock file and says EIO. Of the lock file that is no word about the generation:
+ * only when its own meta pages cannot be read is the generation what is wrong.
+ */
+static int whose_eio(const struct gen *g)
+{
+	uint8_t meta[2 * GEN_PAGE];
+	int fd = open(g->path, O_RDONLY | O_CLOEXEC);
+	bool readable = fd < 0 || pread(fd, meta, sizeof(meta), 0) == (ssize_t)sizeof(meta);
+
+	if (fd >= 0)
+		close(fd);
+	return readable ? ZS_EAGAIN : ZS_EIO;
+}
+
 static int env_open(struct gen *g)
 {
 	struct stat st = { .st_size = 0 };
@@ -222,7 +237,10 @@ static int env_open(struct gen *g)
 		rc = mdb_env_set_assert(g->env, assert_hit);
 	if (!rc)
 		rc = mdb_env_open(g->env, g->path, MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD, 0600);
-	rc = rc ? zs_from_mdb(rc) : gen_check(g);
+	if (rc)
+		rc = rc == EIO && !g->creating ? whose_eio(g) : zs_from_mdb(rc);
+	else
+		rc = gen_check(g);
 	if (rc) {
 		mdb_env_close(g->env);
 		g->env = NULL;

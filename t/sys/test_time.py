@@ -178,6 +178,8 @@ def test_sixty_days_with_the_hsm_away_for_three(rig):
             t.stop()
             t.restart()
             assert wait_for(lambda: t.seal.serial(ZONE), "the stored version") == w.serial
+            if not gone:  # a clock that jumps in the middle of its opening makes that a call that hangs
+                wait_for(lambda: t.seal.metric("zoneseal_keystore_up", keystore="hsm") == 1, "the key store")
         t.step(rng.randint(1, 6) * HOUR, signing=not gone)
         if gone:
             assert t.seal.metric("zoneseal_keystore_up", keystore="hsm") == 0
