@@ -5,6 +5,7 @@ after any crash. One World belongs to one process and lives for all of its point
 
 import ctypes
 import errno
+import glob
 import json
 import mmap
 import os
@@ -164,6 +165,7 @@ class World:
         os.makedirs(self.dir)
         self.addr, self.primary, self.secondary = ("127.60.%d.%d" % (n + 1, i) for i in (1, 2, 3))
         self.root, self.token = os.path.join(self.dir, "r"), os.path.join(self.dir, "token")
+        self.token_files = {}  # path -> content
         self.page = Page(os.path.join(self.dir, "page"))
         self.clock = Clock(os.path.join(self.dir, "clock"), 0)
         self.conf_path, self.log_path = os.path.join(self.dir, "conf"), os.path.join(self.dir, "log")
@@ -464,7 +466,20 @@ class World:
 
     # --- the daemon -----------------------------------------------------------------------------------------------
 
+    def mend_token(self):
+        """An HSM that is cut off from us does not lose itself; SoftHSM, killed in C_Login, leaves its token's file empty."""
+        for path in glob.glob(os.path.join(self.token, "*", "token.object")):
+            with open(path, "rb") as f:
+                now = f.read()
+            whole = self.token_files.get(path, b"")
+            if len(now) < len(whole):
+                with open(path, "wb") as f:
+                    f.write(whole)
+            else:
+                self.token_files[path] = now
+
     def start(self, mode=OFF, **arm):
+        self.mend_token()
         self.last_hit = self.hit()
         self.trace = arm.get("trace")
         self.page.arm(mode, self.root, **arm)  # a token is not ours: its module writes it without care
