@@ -74,11 +74,20 @@ class Sealed(changes.Sealed):
         at, _ = self.asker.until_other(was, 60)
         return at - start
 
+    def rest(self):
+        """Until what comes behind the answer is done: NOTIFY, a look at what is pinned."""
+        looks = []
+
+        def still():
+            looks.append(changes.cpu_ns(self))
+            return looks[-1:] == looks[-2:-1]
+        harness.wait_for(still, "the daemon to rest", 10)
+
     def measured(self):
         """(milliseconds until seen, processor milliseconds, octets written) of one change."""
         used, wrote = changes.cpu_ns(self), int(self.wrote())
         seen = self.change()
-        time.sleep(0.02)  # what comes behind the answer: NOTIFY, what is pinned
+        self.rest()
         return seen * 1000, (changes.cpu_ns(self) - used) / 1e6, int(self.wrote()) - wrote
 
     def close(self):

@@ -113,17 +113,6 @@ static int take_soa(struct version_job *j)
 	return err;
 }
 
-static int read_meta(struct version_job *j)
-{
-	struct kv *kv = NULL;
-	int err = version_base(j, &kv);
-
-	if (!err)
-		err = zmeta_get(kv, &j->old);
-	kv_close(kv);
-	return err;
-}
-
 static void prepare(void *arg)
 {
 	struct version_job *j = arg;
@@ -131,7 +120,7 @@ static void prepare(void *arg)
 	fault_zone(j->zone->wire);
 	j->err = build_view(j->onto->out, &j->view);
 	if (!j->err)
-		j->err = read_meta(j);
+		j->err = version_read_meta(j);
 	if (!j->err && j->differs)
 		j->err = store_snap(j->zone->store, &j->base);
 	if (!j->err && j->differs)

@@ -103,17 +103,6 @@ static void run_again(void *arg)
 
 /* --- prepare -------------------------------------------------------------------------------------------- */
 
-static int read_meta(struct version_job *j)
-{
-	struct kv *kv = NULL;
-	int err = snap_kv(j->base, &kv);
-
-	if (!err)
-		err = zmeta_get(kv, &j->old);
-	kv_close(kv);
-	return err;
-}
-
 /* Worker, a change. A job that waits for the vault holds no snapshot. */
 static void prepare(void *arg)
 {
@@ -122,7 +111,7 @@ static void prepare(void *arg)
 	fault_zone(j->zone->wire);
 	j->err = store_snap(j->zone->store, &j->base);
 	if (!j->err)
-		j->err = read_meta(j);
+		j->err = version_read_meta(j);
 	if (!j->err)
 		j->err = view_new(j->base, &j->view);
 	if (!j->err && j->undo && !j->input)

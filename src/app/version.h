@@ -137,6 +137,7 @@ int version_load(struct kv *kv, const uint8_t *zone, const uint8_t *key, size_t 
 		 struct rrset *out);
 /* worker: a handle on what the version is made over */
 int version_base(struct version_job *j, struct kv **out);
+int version_read_meta(struct version_job *j); /* worker: its META into j->old */
 int version_soa(struct version_job *j);  /* worker: the SOA with j->serial into j->soa */
 void version_spread(struct version_job *j);
 

@@ -70,6 +70,17 @@ int version_base(struct version_job *j, struct kv **out)
 	return err;
 }
 
+int version_read_meta(struct version_job *j)
+{
+	struct kv *kv = NULL;
+	int err = version_base(j, &kv);
+
+	if (!err)
+		err = zmeta_get(kv, &j->old);
+	kv_close(kv);
+	return err;
+}
+
 /* The SOA in a set of its own: it is made again when the serial has to move on. */
 int version_soa(struct version_job *j)
 {
