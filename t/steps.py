@@ -83,6 +83,12 @@ class Case:
                                              ",\n".join(map(repr, self.steps)))
 
 
+def covers(record):
+    """The type of a record, or that which a signature signs."""
+    _, rdtype, rdata = record
+    return int.from_bytes(rdata[:2], "big") if rdtype == dns.rdatatype.RRSIG else rdtype
+
+
 class Zone:
     """One zone at the primary, and the same as the secondary has it from zoneseal."""
 
@@ -265,7 +271,9 @@ class Zone:
         """By the tools of three others."""
         name = dns.name.from_wire(self.apex, 0)[0].to_text()
         above = [o for o, t, _ in flat if t == zones.DNAME]  # kzonecheck takes nothing below a DNAME
-        flat = {k: ttl for k, ttl in flat.items() if not any(k[0] != o and zones.within(k[0], o) for o in above)}
+        # but for the hashed owners, which are below a DNAME at the apex
+        flat = {k: ttl for k, ttl in flat.items()
+                if covers(k) == zones.NSEC3 or not any(k[0] != o and zones.within(k[0], o) for o in above)}
         with tempfile.NamedTemporaryFile("w", suffix=".zone") as f:
             for (owner, rdtype, rdata), ttl in sorted(flat.items(), key=lambda r: r[0][1] != SOA):
                 one = dns.rdata.from_wire(1, rdtype, rdata, 0, len(rdata))
