@@ -351,7 +351,7 @@ async def play(stage, policies, seed, steps, judge, cases=None, seconds=None):
     made = [Zone(servers, apex, policy, random.Random("%d/%d" % (seed, i)), cases[i] if cases else None)
             for i, (apex, policy) in enumerate(zip(stage.apexes, policies))]
     await servers.start()
-    stage.daemon.start()  # from this thread: it dies with the thread that started it
+    stage.daemon.start(program="zoneseald-clk")  # from this thread: it dies with the thread that started it
     began = time.monotonic()
     tasks = {asyncio.ensure_future(z.run(len(cases[i].steps) if cases else None, counts, stage.status)): z
              for i, z in enumerate(made)}

@@ -106,6 +106,23 @@ static void acked(uint64_t v)
 	crash_note(NOTE_ACKED, v);
 }
 
+/* What was written aside goes to its place, a part of it or all, under a held snapshot. */
+static int do_fold(struct store *s, uint64_t v)
+{
+	struct snap *held;
+	uint64_t left, now;
+	int rc = store_snap(s, &held);
+
+	if (rc)
+		return rc;
+	for (unsigned i = 0; !rc && i < 1 + v % 3; i++)
+		rc = store_fold(s, NUMBERS / 2, &left);
+	if (!rc)
+		rc = check_newest(s, v, v, &now);
+	snap_unref(held);
+	return rc;
+}
+
 static int do_commit(struct store *s, uint64_t v)
 {
 	struct snap *sn;
@@ -215,8 +232,12 @@ static int do_version(struct store *s, uint64_t v, bool failing)
 		if (rc && check_newest(s, v - 1, v - 1, &now))
 			return bad("not served after a failure in version", (long)v);
 	}
-	if (!rc)
-		acked(v);
+	if (rc)
+		return rc;
+	acked(v);
+	rc = do_fold(s, v);
+	if (rc < 0 && failing) /* the next version finds a retired generation, or moves what is left */
+		rc = check_newest(s, v, v, &now);
 	return rc;
 }
 
@@ -236,7 +257,7 @@ static int do_key(struct keyreg *r, uint8_t id, bool failing)
 
 static int open_all(const char *dir, struct store_dir **d, struct store **s, bool failing)
 {
-	struct store_dir_opts opts = { 0 };
+	struct store_dir_opts opts = { .recent_from = 5 };
 	enum store_health health;
 	int rc = ZS_EIO;
 
@@ -377,6 +398,8 @@ static int look(const char *dir, struct progress p)
 	prog->trying = v + 1;
 	if (!rc)
 		rc = plan[v + 1].what == BUILD ? do_build(s, v + 1) : do_commit(s, v + 1);
+	if (!rc)
+		rc = do_fold(s, v + 1);
 	store_drop_donors(s);
 	store_close(s);
 	store_dir_close(d);

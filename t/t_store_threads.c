@@ -100,7 +100,7 @@ static void *writer(void *arg)
 {
 	struct job *j = arg;
 	struct store *s = j->sh->s[j->zone];
-	uint64_t version = 0;
+	uint64_t version = 0, left;
 	int rc = 0;
 
 	for (uint32_t v = 2; !rc && v < VERSIONS; v++) {
@@ -108,6 +108,8 @@ static void *writer(void *arg)
 			rc = publish_build(s, v, &version);
 		else
 			rc = commit_nums(s, 0, NUMBERS - 1, v, &version);
+		if (!rc && v % 3)
+			rc = store_fold(s, NUMBERS / 2, &left);
 		if (rc || version != v)
 			atomic_fetch_add(&j->sh->bad, 1);
 	}
@@ -118,7 +120,7 @@ static void *writer(void *arg)
 START_TEST(readers_and_writers)
 {
 	/* small maps, so that growth is under way too */
-	struct store_dir_opts opts = { .max_open = 1, .map_size = 64 << 10 };
+	struct store_dir_opts opts = { .max_open = 1, .map_size = 64 << 10, .recent_from = NUMBERS / 2 };
 	struct job w[ZONES], r[READERS];
 	struct shared sh = { .running = ZONES };
 	struct store_dir *d;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Views against a slow model: a sorted array. Random puts, deletions and moves in both directions through
- * several handles at once, over a base that grows by commits, with parking in between.
+ * several handles at once, over a base that grows by commits, with parking in between; in every other run
+ * with changes that are written aside and go to their place later.
  */
 #include "t_store_util.h"
 
@@ -33,6 +34,8 @@ struct world {
 	struct store *s;
 	struct view *v;
 	struct model m;
+	struct snap *held; /* an older version, and what it showed */
+	struct model then;
 	struct kv *kv[HANDLES];
 	struct pos pos[HANDLES];
 };
@@ -187,19 +190,19 @@ static void do_del(struct world *w, unsigned h)
 }
 
 /* The whole map in both directions through a fresh handle. */
-static void check_all(struct world *w, struct kv *kv)
+static void check_all(const struct model *m, struct kv *kv)
 {
 	struct kv_item it;
 	size_t i = 0;
 	int rc;
 
 	for (rc = kv_seek(kv, "", 0, &it); rc == 0; rc = kv_next(kv, &it), i++)
-		ck_assert(i < w->m.n && it.klen == w->m.a[i].klen && !memcmp(it.key, w->m.a[i].key, it.klen));
+		ck_assert(i < m->n && it.klen == m->a[i].klen && !memcmp(it.key, m->a[i].key, it.klen));
 	ck_assert_int_eq(rc, ZS_ENOENT);
-	ck_assert_uint_eq(i, w->m.n);
+	ck_assert_uint_eq(i, m->n);
 	for (rc = kv_seek_lt(kv, "\xff", 1, &it); rc == 0; rc = kv_prev(kv, &it)) {
 		i--;
-		ck_assert(it.klen == w->m.a[i].klen && !memcmp(it.key, w->m.a[i].key, it.klen));
+		ck_assert(it.klen == m->a[i].klen && !memcmp(it.key, m->a[i].key, it.klen));
 	}
 	ck_assert_uint_eq(i, 0);
 }
@@ -224,6 +227,31 @@ static void close_view(struct world *w)
 	view_free(w->v);
 }
 
+/* Some of what was written aside goes to its place: nothing that is seen changes. */
+static void do_fold(struct world *w)
+{
+	uint64_t left, had = store_recent(w->s);
+	struct snap *sn;
+	struct kv *kv;
+
+	ck_assert_int_eq(store_fold(w->s, 1 + (unsigned)prng_upto(&w->rnd, 40), &left), 0);
+	ck_assert(left == store_recent(w->s) && (left < had || !had));
+	if (store_snap(w->s, &sn))
+		return;
+	ck_assert_uint_eq(snap_version(sn), view_base(w->v));
+	snap_unref(sn);
+	kv_close(w->kv[0]);
+	ck_assert_int_eq(view_kv(w->v, &w->kv[0]), 0);
+	w->pos[0].placed = false;
+	check_all(&w->m, w->kv[0]);
+	w->pos[0].placed = false;
+	if (!w->held)
+		return;
+	ck_assert_int_eq(snap_kv(w->held, &kv), 0);
+	check_all(&w->then, kv);
+	kv_close(kv);
+}
+
 static void do_commit(struct world *w)
 {
 	uint64_t version, before = view_base(w->v);
@@ -235,8 +263,13 @@ static void do_commit(struct world *w)
 	close_view(w);
 	ck_assert_int_eq(store_snap(w->s, &sn), 0);
 	ck_assert_int_eq(snap_kv(sn, &kv), 0);
-	check_all(w, kv);
+	check_all(&w->m, kv);
 	kv_close(kv);
+	if (!w->held || prng_upto(&w->rnd, 3) == 0) {
+		snap_unref(w->held);
+		w->held = snap_ref(sn);
+		w->then = w->m;
+	}
 	snap_unref(sn);
 	open_view(w);
 }
@@ -258,11 +291,13 @@ static void one(struct world *w)
 	} else if (what < 994) {
 		view_park(w->v);
 		ck_assert_int_eq(view_resume(w->v, w->s), 0);
+	} else if (what < 996) {
+		do_fold(w);
 	} else if (what < 998) {
 		kv_close(w->kv[h]);
 		ck_assert_int_eq(view_kv(w->v, &w->kv[h]), 0);
 		w->pos[h].placed = false;
-		check_all(w, w->kv[h]);
+		check_all(&w->m, w->kv[h]);
 		w->pos[h].placed = false;
 	} else {
 		do_commit(w);
@@ -272,18 +307,20 @@ static void one(struct world *w)
 START_TEST(views_behave)
 {
 	struct world *w = calloc(1, sizeof *w);
+	struct store_dir_opts opts = { .recent_from = _i % 2 ? 1 + 10 * (unsigned)_i : 0 };
 	struct store_dir *d;
 	enum store_health h;
 	char state[64];
 
 	w->rnd = prng_seed((uint64_t)_i + 1);
 	make_dir(state);
-	ck_assert_int_eq(store_dir_open(state, &(struct store_dir_opts){ 0 }, &d), 0);
+	ck_assert_int_eq(store_dir_open(state, &opts, &d), 0);
 	ck_assert_int_eq(store_open(d, ZONE, &w->s, &h), 0);
 	open_view(w);
 	for (unsigned i = 0; i < 20000; i++)
 		one(w);
 	close_view(w);
+	snap_unref(w->held);
 	store_close(w->s);
 	store_dir_close(d);
 	rm_tree(state);
@@ -323,7 +360,7 @@ int main(void)
 	int failed;
 
 	tcase_set_timeout(t, 60);
-	tcase_add_loop_test(t, views_behave, 0, 6);
+	tcase_add_loop_test(t, views_behave, 0, 12);
 	tcase_add_test(t, borrowed_items);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);

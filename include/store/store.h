@@ -15,7 +15,7 @@
 #include "base/clk.h"
 #include "base/kv.h"
 
-#define STORE_FORMAT 1
+#define STORE_FORMAT 2
 
 /* --- the state directory -------------------------------------------------------------------------------- */
 struct store_dir;    /* state-dir: lock, zones/, tmp/, bounded LRU of open environments */
@@ -23,6 +23,7 @@ struct store_dir_opts {
 	unsigned max_open;     /* environments kept open; 0: 256 */
 	uint64_t min_free;     /* builds answer ZS_ENOSPC below this; ordinary commits may use the rest */
 	uint64_t map_size;     /* for tests: first map size of every generation; 0: chosen */
+	unsigned recent_from;  /* for tests: so many changes of a version go aside; 0: chosen */
 	unsigned grow_wait_ms; /* how long a full map waits for borrowed handles; 0: 5 s */
 };
 /*
@@ -127,6 +128,13 @@ uint64_t view_base(const struct view *v);                    /* version, 0 = emp
  * ZS_EAGAIN when handles of others did not come back in time for that (nothing was written). Items that this
  * view's handles gave out end here. An empty base on an empty store makes the first generation. */
 int store_commit(struct store *s, struct view *v, uint64_t *version);
+/*
+ * What versions of many changes wrote aside, so that their commit is short: octets; and moving up to `most`
+ * changes of it to their place, in one synced transaction, which no handle shows. *left: octets of what is
+ * still there. ZS_ENOSPC, ZS_EIO and ZS_ECRC (generation retired), ZS_EAGAIN as of store_commit().
+ */
+uint64_t store_recent(struct store *s);
+int store_fold(struct store *s, unsigned most, uint64_t *left);
 
 /* --- generations ---------------------------------------------------------------------------------------- */
 /* A zone-sized build: the next generation, written in key order. One per zone at a time (ZS_EEXIST). */

@@ -281,6 +281,7 @@ void publish_swap(struct zone *z, struct pub *pub, const struct zmeta *meta, int
 	version_schedule(z);
 	publish_sample(z);
 	sweep_plan(z);
+	fold_plan(z);
 }
 
 void publish_count_commit(struct engine *e, int64_t us)

@@ -115,6 +115,13 @@ struct zone_renewal {
 	struct timer timer;
 };
 
+/* fold.c: recent changes go to their place. */
+struct zone_fold {
+	bool busy, armed;
+	unsigned yields;                    /* to work on the zone, in a row */
+	struct timer timer;
+};
+
 struct zone {
 	struct engine *e;
 	struct setup *setup;                /* referenced */
@@ -160,6 +167,7 @@ struct zone {
 	bool damaged;                       /* a value of the live generation: damage.c */
 	struct zone_damage damage;
 	struct zone_renewal renewal;
+	struct zone_fold fold;
 	wall_t check_due;
 	int64_t stored_checked;             /* meta.upstream_checked as it is on disk */
 	struct transfer *transfer;
@@ -251,6 +259,9 @@ void zone_damaged(struct zone *z, int err, const char *where);
 void zone_damaged_aside(struct zone *z, int err, const char *file); /* it could not be served at all */
 void zone_damage_over(struct zone *z, const char *file);            /* a new generation is live */
 
+/* fold.c */
+void fold_plan(struct zone *z);                   /* something was published */
+void fold_close(struct zone *z);
 /* renew.c */
 /* ZS_EIO: should the store have retired the live generation, it is copied. Otherwise nothing comes of it. */
 void zone_renew(struct zone *z);

@@ -220,7 +220,7 @@ int build_commit_view(struct build *b, struct view *v)
 		return rc;
 	same = snap_txnid(now) == snap_txnid(sn) && b->items.len == 0;
 	snap_unref(now);
-	return same ? commit_view(b->g, v, 0) : ZS_ESTALE;
+	return same ? commit_view(b->g, v) : ZS_ESTALE;
 }
 
 /* --- beginning and end ---------------------------------------------------------------------------------- */

@@ -10,87 +10,98 @@
 struct fill_view {
 	struct view *v;
 	uint64_t version; /* 0: none is written */
+	bool to_recent;   /* what may stand there is written there */
+	bool leaves;      /* something may stand there that must not any more */
+	uint64_t recent;  /* octets written there */
 };
 
-static int put_change(MDB_txn *txn, MDB_dbi dbi, MDB_val *k, MDB_val *v, bool deleted)
+static int put_change(MDB_txn *txn, MDB_dbi dbi, struct fill_view *f, const struct kv_item *it, bool deleted)
 {
-	int rc;
+	MDB_val k = { .mv_size = it->klen, .mv_data = (void *)(uintptr_t)it->key };
+	MDB_val v = { .mv_size = it->vlen, .mv_data = (void *)(uintptr_t)it->val };
+	bool may = recent_may_hold(it->key, it->klen);
+	int rc = 0;
 
-	if (!deleted)
-		return mdb_put(txn, dbi, k, v, 0);
-	rc = mdb_del(txn, dbi, k, NULL);
+	if (may && f->to_recent) {
+		f->recent += recent_size(it->klen, deleted ? 0 : it->vlen);
+		return recent_put(txn, dbi, it, deleted);
+	}
+	if (may && f->leaves)
+		rc = recent_forget(txn, dbi, it->key, it->klen);
+	if (!rc && !deleted)
+		return mdb_put(txn, dbi, &k, &v, 0);
+	if (!rc)
+		rc = mdb_del(txn, dbi, &k, NULL);
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
 static int commit_fill(MDB_txn *txn, MDB_dbi dbi, void *ctx)
 {
 	struct fill_view *f = ctx;
-	const uint8_t *key, *val;
-	size_t klen, vlen;
+	struct kv_item it;
 	void *pos = NULL;
 	bool deleted;
 	int rc = 0;
 
-	while (!rc && view_next_change(f->v, &pos, &key, &klen, &val, &vlen, &deleted) == 0) {
-		MDB_val k = { .mv_size = klen, .mv_data = (void *)(uintptr_t)key };
-		MDB_val v = { .mv_size = vlen, .mv_data = (void *)(uintptr_t)val };
-
-		rc = put_change(txn, dbi, &k, &v, deleted);
-	}
+	f->recent = 0;
+	while (!rc && view_next_change(f->v, &pos, &it.key, &it.klen, &it.val, &it.vlen, &deleted) == 0)
+		rc = put_change(txn, dbi, f, &it, deleted);
 	if (!rc && f->version)
 		rc = rec_put_version(txn, dbi, f->version);
 	return rc;
 }
 
-int commit_view(struct gen *g, struct view *v, uint64_t version)
+/* Into a build everything goes to its place. */
+int commit_view(struct gen *g, struct view *v)
 {
-	struct fill_view f = { v, version };
+	struct fill_view f = { .v = v };
 
 	view_release_handles(v);
 	return gen_write(g, commit_fill, &f);
 }
 
-/*
- * What a retired generation still serves: the snapshot that the failed commit stood on. commit_lock is held.
- */
-static void keep_last(struct store *s, struct view *v)
+void commit_keep_last(struct store *s, struct snap *sn)
 {
-	struct snap *sn = view_snap(v);
-
 	if (!s->kept && snap_gen(sn)->retired)
 		s->kept = snap_ref(sn);
 }
 
-/* store->lock and commit_lock are held. */
-static int check_base(struct store *s, struct view *v)
+int commit_ready(struct store *s, struct snap *sn)
 {
-	struct snap *sn = view_snap(v);
+	int rc = 0;
 
+	pthread_mutex_lock(&s->lock);
 	if (snap_gen(sn) != s->live || snap_version(sn) != s->version)
-		return ZS_ESTALE;
-	if (s->live->retired)
-		return ZS_EIO;
-	snap_top_up(sn);
-	return 0;
+		rc = ZS_ESTALE;
+	else if (s->live->retired)
+		rc = ZS_EIO;
+	else
+		snap_top_up(sn);
+	pthread_mutex_unlock(&s->lock);
+	return rc;
 }
 
 static int commit_on_base(struct store *s, struct view *v, uint64_t *version)
 {
 	struct snap *sn = view_snap(v);
-	int rc;
+	struct gen *g = snap_gen(sn);
+	struct fill_view f = { .v = v };
+	int rc = commit_ready(s, sn);
 
-	pthread_mutex_lock(&s->lock);
-	rc = check_base(s, v);
-	pthread_mutex_unlock(&s->lock);
 	if (rc)
 		return rc;
-	rc = commit_view(snap_gen(sn), v, s->version + 1);
+	f.version = s->version + 1;
+	f.to_recent = recent_takes(g, v);
+	f.leaves = g->recent > 0;
+	view_release_handles(v);
+	rc = gen_write(g, commit_fill, &f);
 	if (rc) {
-		keep_last(s, v);
+		commit_keep_last(s, sn);
 		return rc;
 	}
 	pthread_mutex_lock(&s->lock);
 	s->newest = NULL;
+	g->recent += f.recent;
 	*version = ++s->version;
 	pthread_mutex_unlock(&s->lock);
 	return 0;

@@ -249,6 +249,7 @@ int store_dir_open(const char *state_dir, const struct store_dir_opts *opts, str
 	d->max_open = opts->max_open ? opts->max_open : MAX_OPEN_DEFAULT;
 	d->min_free = opts->min_free;
 	d->map_size = opts->map_size;
+	d->recent_from = opts->recent_from ? opts->recent_from : store_recent_from;
 	d->grow_wait_ms = opts->grow_wait_ms ? opts->grow_wait_ms : GROW_WAIT_MS;
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_cond_init(&d->changed, NULL);

@@ -13,6 +13,7 @@
 #include <pthread.h>
 
 #include "base/buf.h"
+#include "merge.h"
 #include "store/store.h"
 
 #define GEN_READERS 1024                    /* slots for read transactions in one generation */
@@ -22,11 +23,11 @@
 #define BUILD_PAGES_MAX 8192                /* estimated dirty pages of one commit of a build */
 #define SNAP_SPARE 2                        /* read transactions an old version is left with at least */
 #define GROW_WAIT_MS 5000                   /* how long a full map waits for handles to come back */
-#define KEY_OCTETS_MAX 511                  /* LMDB's */
 
 /* First octet of the store's own records: handles neither show nor take keys below TAB_USER_MIN. */
 #define TAB_STORE 0x01
-#define TAB_USER_MIN 0x02
+#define TAB_RECENT 0x02 /* recent.c */
+#define TAB_USER_MIN 0x03
 
 struct store_dir {
 	char *path;
@@ -35,6 +36,7 @@ struct store_dir {
 	int lock_fd;
 	unsigned max_open;
 	unsigned grow_wait_ms;
+	unsigned recent_from;
 	uint64_t min_free;
 	uint64_t map_size; /* 0: GEN_MAP_MIN, GEN_MAP_BUILD */
 	pthread_mutex_t lock;
@@ -69,6 +71,7 @@ struct gen {
 	unsigned borrowed;    /* handles out */
 	bool growing;
 	bool retired;         /* a sync failed: no commit any more */
+	uint64_t recent;      /* octets that recent changes take at most; writers: commit_lock, too */
 	bool damaged;         /* has a damaged value: kept aside when it is replaced */
 };
 
@@ -132,14 +135,42 @@ size_t snap_txnid(const struct snap *sn);
 struct snap *snap_next(const struct snap *sn);   /* in store->snaps; store->lock held */
 bool snap_is_out(const struct snap *sn);         /* the same; false: it is being freed */
 void snap_hold(struct snap *sn);                 /* the same: snap_ref() */
+void snap_refresh(struct snap *sn);              /* the same: after a fold */
 void snap_top_up(struct snap *sn);               /* store->lock held: members for the time when it is old */
 
+/* cursor.c */
+struct cursor {
+	struct kv kv; /* first; closed by cursor_end() */
+	MDB_cursor *cur;
+	MDB_cursor *look; /* for get, which moves no position */
+	bool placed;
+};
+/* recent: of the recent changes, as an overlay (merge.h). All zero before. */
+int cursor_open(struct cursor *c, MDB_txn *txn, MDB_dbi dbi, bool recent);
+int cursor_renew(struct cursor *c, MDB_txn *txn);
+void cursor_end(struct cursor *c);
+
+extern const unsigned store_recent_from; /* recent_from.c */
+
+/* recent.c; writers answer LMDB's codes */
+bool recent_may_hold(const uint8_t *key, size_t klen);
+bool recent_takes(const struct gen *g, const struct view *v); /* commit_lock is held */
+int recent_put(MDB_txn *txn, MDB_dbi dbi, const struct kv_item *it, bool deleted);
+int recent_forget(MDB_txn *txn, MDB_dbi dbi, const uint8_t *key, size_t klen);
+uint64_t recent_size(size_t klen, size_t vlen);  /* that an entry takes, about */
+int recent_open(struct kv_item *it);             /* as it is stored -> key, mark and value. ZS_ECRC */
+int recent_is_empty(MDB_cursor *cur, bool *empty);
+int recent_count(MDB_txn *txn, MDB_dbi dbi, uint64_t *octets);
+
 /* view.c */
+size_t view_octets(const struct view *v);        /* of what it changes */
 void view_release_handles(struct view *v);       /* base members go back; handles find their place again */
 struct snap *view_snap(const struct view *v);
 
 /* commit.c */
-int commit_view(struct gen *g, struct view *v, uint64_t version); /* 0: no version record */
+int commit_ready(struct store *s, struct snap *sn);      /* is that what is live? ZS_ESTALE, ZS_EIO */
+void commit_keep_last(struct store *s, struct snap *sn); /* a commit on top of it failed */
+int commit_view(struct gen *g, struct view *v);          /* of a build: no version yet */
 
 /* build.c */
 int build_from_view(struct store *s, struct view *v, uint64_t *version); /* first version of an empty store */

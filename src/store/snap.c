@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Snapshots: one committed state of a generation, counted, with a set of read transactions of one transaction
- * id. A member of the set is the kv handle itself: borrowed by one thread, given back by kv_close(). Called
- * by workers through the public functions, by view.c and build.c.
+ * Snapshots: one committed version of a generation, counted, with a set of read transactions. A member of the
+ * set is the kv handle itself: borrowed by one thread, given back by kv_close(). Called by workers through
+ * the public functions, by view.c and build.c.
  *
- * Invariants: every member has the transaction id of its snapshot; members are opened while nothing newer is
- * committed, later only the existing ones are handed round; the generation cannot close or go while a
- * snapshot of it lives. Everything here is guarded by store->lock, except that a borrowed member belongs to
- * its borrower.
+ * Invariants: every member has the version of its snapshot, or, of a build, which has none, its transaction
+ * id; between transactions of one version recent changes were moved to their place (recent.c), which no
+ * handle shows. Members are opened while nothing newer is committed, later only the existing ones are handed
+ * round; the generation cannot close or go while a snapshot of it lives. Everything here is guarded by
+ * store->lock, except that a borrowed member belongs to its borrower.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +22,10 @@ struct member {
 	struct snap *snap;
 	struct member *next;
 	MDB_txn *txn;
-	MDB_cursor *cur;
-	MDB_cursor *look; /* for get, which moves no position */
-	bool placed;
+	struct cursor main;
+	struct cursor recent;
+	bool merges;      /* there are recent changes in this transaction */
+	struct merge m;   /* if so */
 };
 
 struct snap {
@@ -39,90 +41,57 @@ struct snap {
 
 /* --- the handle ----------------------------------------------------------------------------------------- */
 
-/* The store's own records stand before all others: reaching them is reaching the end. */
-static int answer(struct member *m, int rc, const MDB_val *k, const MDB_val *v, struct kv_item *out)
-{
-	m->placed = rc == 0 && k->mv_size && *(const uint8_t *)k->mv_data >= TAB_USER_MIN;
-	if (!m->placed)
-		return rc ? zs_from_mdb(rc) : ZS_ENOENT;
-	*out = (struct kv_item){ k->mv_data, k->mv_size, v->mv_data, v->mv_size };
-	return 0;
-}
-
-static MDB_val to_val(const void *p, size_t len)
-{
-	return (MDB_val){ .mv_size = len, .mv_data = (void *)(uintptr_t)p };
-}
-
-/* Keys before the first table that is shown. */
-static bool is_low(const void *key, size_t klen)
-{
-	return klen == 0 || *(const uint8_t *)key < TAB_USER_MIN;
-}
-
 static int member_get(struct kv *kv, const void *key, size_t klen, struct kv_item *out)
 {
 	struct member *m = (struct member *)kv;
-	MDB_val k = to_val(key, klen), v;
-	int rc;
+	bool put;
+	int rc = m->merges ? merge_look(&m->recent.kv, key, klen, &put, out) : ZS_ENOENT;
 
-	if (is_low(key, klen))
-		return ZS_ENOENT;
-	rc = mdb_cursor_get(m->look, &k, &v, MDB_SET_KEY);
-	if (rc)
-		return zs_from_mdb(rc);
-	*out = (struct kv_item){ k.mv_data, k.mv_size, v.mv_data, v.mv_size };
-	return 0;
+	if (rc == 0)
+		return put ? 0 : ZS_ENOENT;
+	return rc == ZS_ENOENT ? kv_get(&m->main.kv, key, klen, out) : rc;
 }
 
 static int member_seek(struct kv *kv, const void *key, size_t klen, struct kv_item *out)
 {
-	static const uint8_t first = TAB_USER_MIN;
 	struct member *m = (struct member *)kv;
-	MDB_val k = is_low(key, klen) ? to_val(&first, 1) : to_val(key, klen), v;
 
-	return answer(m, mdb_cursor_get(m->cur, &k, &v, MDB_SET_RANGE), &k, &v, out);
+	return m->merges ? merge_jump(&m->m, key, klen, DIR_UP, out) : kv_seek(&m->main.kv, key, klen, out);
 }
 
 static int member_seek_lt(struct kv *kv, const void *key, size_t klen, struct kv_item *out)
 {
 	struct member *m = (struct member *)kv;
-	MDB_val k = to_val(key, klen), v;
-	int rc;
 
-	if (is_low(key, klen)) {
-		m->placed = false;
-		return ZS_ENOENT;
-	}
-	rc = mdb_cursor_get(m->cur, &k, &v, MDB_SET_RANGE);
-	if (rc == 0)
-		rc = mdb_cursor_get(m->cur, &k, &v, MDB_PREV);
-	else if (rc == MDB_NOTFOUND)
-		rc = mdb_cursor_get(m->cur, &k, &v, MDB_LAST);
-	return answer(m, rc, &k, &v, out);
-}
-
-static int member_step(struct kv *kv, MDB_cursor_op op, struct kv_item *out)
-{
-	struct member *m = (struct member *)kv;
-	MDB_val k, v;
-
-	if (!m->placed)
-		return ZS_ENOENT;
-	return answer(m, mdb_cursor_get(m->cur, &k, &v, op), &k, &v, out);
+	return m->merges ? merge_jump(&m->m, key, klen, DIR_DOWN, out)
+			 : kv_seek_lt(&m->main.kv, key, klen, out);
 }
 
 static int member_next(struct kv *kv, struct kv_item *out)
 {
-	return member_step(kv, MDB_NEXT, out);
+	struct member *m = (struct member *)kv;
+
+	return m->merges ? merge_step(&m->m, DIR_UP, false, out) : kv_next(&m->main.kv, out);
 }
 
 static int member_prev(struct kv *kv, struct kv_item *out)
 {
-	return member_step(kv, MDB_PREV, out);
+	struct member *m = (struct member *)kv;
+
+	return m->merges ? merge_step(&m->m, DIR_DOWN, false, out) : kv_prev(&m->main.kv, out);
 }
 
 static void snap_put_locked(struct snap *sn);
+static void member_free(struct member *m);
+
+/* store->lock is held. */
+static void member_idle(struct snap *sn, struct member *m)
+{
+	m->snap = sn;
+	m->next = sn->idle;
+	sn->idle = m;
+	sn->idle_count++;
+}
 
 static void member_close(struct kv *kv)
 {
@@ -131,10 +100,12 @@ static void member_close(struct kv *kv)
 	struct store *s = sn->store;
 
 	pthread_mutex_lock(&s->lock);
-	m->placed = false;
-	m->next = sn->idle;
-	sn->idle = m;
-	sn->idle_count++;
+	m->main.placed = false;
+	merge_unplace(&m->m);
+	if (mdb_txn_id(m->txn) != sn->txnid && sn->idle) /* from before a fold: it has a successor */
+		member_free(m);
+	else
+		member_idle(sn, m);
 	if (--sn->gen->borrowed == 0)
 		pthread_cond_broadcast(&s->returned);
 	snap_put_locked(sn); /* unlocks */
@@ -153,12 +124,25 @@ static const struct kv_ops member_ops = {
 
 static void member_free(struct member *m)
 {
-	if (m->cur)
-		mdb_cursor_close(m->cur);
-	if (m->look)
-		mdb_cursor_close(m->look);
+	cursor_end(&m->main);
+	cursor_end(&m->recent);
 	mdb_txn_abort(m->txn);
 	free(m);
+}
+
+static int member_open(struct gen *g, struct member *m)
+{
+	bool empty;
+	int rc = cursor_open(&m->main, m->txn, g->dbi, false);
+
+	if (!rc)
+		rc = recent_is_empty(m->main.cur, &empty);
+	if (rc || empty)
+		return rc;
+	m->merges = true;
+	m->m.base.kv = &m->main.kv;
+	m->m.over.kv = &m->recent.kv;
+	return cursor_open(&m->recent, m->txn, g->dbi, true);
 }
 
 static int member_new(struct gen *g, struct member **out)
@@ -174,15 +158,31 @@ static int member_new(struct gen *g, struct member **out)
 		free(m);
 		return zs_from_mdb(rc);
 	}
-	rc = mdb_cursor_open(m->txn, g->dbi, &m->cur);
-	if (!rc)
-		rc = mdb_cursor_open(m->txn, g->dbi, &m->look);
+	rc = member_open(g, m);
 	if (rc) {
 		member_free(m);
-		return zs_from_mdb(rc);
+		return rc;
 	}
 	*out = m;
 	return 0;
+}
+
+/* The map may have moved since the cursors were used last: they forget their pages. */
+static int member_renew(struct member *m)
+{
+	int rc = cursor_renew(&m->main, m->txn);
+
+	return rc || !m->merges ? rc : cursor_renew(&m->recent, m->txn);
+}
+
+/* Does it show what its snapshot shows? */
+static bool is_same(const struct snap *sn, const struct member *m)
+{
+	uint64_t version;
+
+	if (mdb_txn_id(m->txn) == sn->txnid)
+		return true;
+	return sn->version && rec_get_version(m->txn, sn->gen->dbi, &version) == 0 && version == sn->version;
 }
 
 /* One more for the snapshot; ZS_EAGAIN when something newer was committed meanwhile. */
@@ -193,14 +193,11 @@ static int snap_add(struct snap *sn)
 
 	if (rc)
 		return rc == ZS_EIO ? ZS_EAGAIN : rc; /* a retired one opens none: those there are go round */
-	if (mdb_txn_id(m->txn) != sn->txnid) {
+	if (!is_same(sn, m)) {
 		member_free(m);
 		return ZS_EAGAIN;
 	}
-	m->snap = sn;
-	m->next = sn->idle;
-	sn->idle = m;
-	sn->idle_count++;
+	member_idle(sn, m);
 	return 0;
 }
 
@@ -208,6 +205,32 @@ void snap_top_up(struct snap *sn)
 {
 	while (sn->idle_count < SNAP_SPARE && snap_add(sn) == 0)
 		;
+}
+
+/*
+ * After a fold: what the snapshot shows is the same, and the pages from before it are let go as far as nobody
+ * has a handle out. When that fails, it keeps them.
+ */
+void snap_refresh(struct snap *sn)
+{
+	struct member *old = sn->idle, *m;
+
+	if (member_new(sn->gen, &m))
+		return;
+	if (!is_same(sn, m)) {
+		member_free(m);
+		return;
+	}
+	sn->txnid = mdb_txn_id(m->txn);
+	sn->idle = NULL;
+	sn->idle_count = 0;
+	member_idle(sn, m);
+	while (old) {
+		m = old;
+		old = m->next;
+		member_free(m);
+	}
+	snap_top_up(sn);
 }
 
 /* --- snapshots ------------------------------------------------------------------------------------------ */
@@ -358,10 +381,7 @@ int snap_kv(struct snap *sn, struct kv **out)
 		rc = snap_add(sn);
 	if (!rc) {
 		m = sn->idle;
-		/* The map may have moved since the cursors were used last: they forget their pages. */
-		rc = zs_from_mdb(mdb_cursor_renew(m->txn, m->cur));
-		if (!rc)
-			rc = zs_from_mdb(mdb_cursor_renew(m->txn, m->look));
+		rc = member_renew(m);
 	}
 	if (!rc) {
 		sn->idle = m->next;

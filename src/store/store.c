@@ -67,6 +67,7 @@ static bool is_damage(int rc)
 	return rc == ZS_ECRC || rc == ZS_EIO || rc == ZS_ENOENT || rc == ZS_EFORMAT || rc == ZS_ETRUNC;
 }
 
+/* version NULL: of one that is only read. */
 static int check_record(struct gen *g, enum rec_state *state, uint64_t *version)
 {
 	MDB_txn *txn;
@@ -77,6 +78,8 @@ static int check_record(struct gen *g, enum rec_state *state, uint64_t *version)
 	rc = rec_check_format(txn, g->dbi, g->store, state);
 	if (!rc && version)
 		rc = rec_get_version(txn, g->dbi, version);
+	if (!rc && version)
+		rc = recent_count(txn, g->dbi, &g->recent);
 	mdb_txn_abort(txn);
 	return rc;
 }

@@ -4,20 +4,14 @@
  * mark: OV_PUT and the value, or OV_DEL alone for a key that the base has and the view does not. Called by
  * jobs (one thread at a time) and by commit.c.
  *
- * How a handle merges: it keeps one candidate of each side, both on the same side of the position (`dir`),
- * and gives out the nearer one; where keys are equal the overlay wins. A candidate that was given out (or
- * covered) is `used` and replaced at the next step, not before: items are borrowed until then. Puts through
- * any handle raise view->mods; a handle that is behind looks its overlay candidate up again from the key of
- * its position, and a handle that turns round or lost its base member does so on both sides.
+ * Puts through any handle raise view->mods: a handle that is behind looks its overlay candidate up again
+ * (merge.c).
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "priv.h"
-
-enum { OV_DEL, OV_PUT };
-enum dir { DIR_NONE, DIR_UP, DIR_DOWN };
 
 struct view {
 	struct snap *snap;  /* NULL: empty base, or parked */
@@ -31,211 +25,84 @@ struct view {
 	struct handle *handles;
 };
 
-struct side {
-	struct kv *kv;
-	struct kv_item item;
-	bool have;
-	bool used;
-};
-
 struct handle {
 	struct kv kv; /* first: handles are passed around as struct kv */
 	struct view *v;
 	struct handle *next;
 	struct handle **link;
-	struct side base;
-	struct side over;
+	struct merge m;     /* of the snapshot's member and the overlay */
 	struct kv *look;    /* overlay, for get */
 	uint64_t mods;
-	enum dir dir;
-	bool placed;
-	size_t klen;
-	uint8_t key[KEY_OCTETS_MAX];
 };
 
 /* --- reading -------------------------------------------------------------------------------------------- */
 
-static int side_take(struct side *s, int rc)
-{
-	s->have = rc == 0;
-	s->used = false;
-	return rc == ZS_ENOENT ? 0 : rc;
-}
-
 /* The base member comes with the first use and again after it was released. */
 static int base_ready(struct handle *h)
 {
-	int rc;
-
-	if (h->base.kv || !h->v->snap)
+	if (h->m.base.kv || !h->v->snap)
 		return h->v->parked ? ZS_ESTALE : 0;
-	rc = snap_kv(h->v->snap, &h->base.kv);
-	h->base.have = false;
-	h->dir = DIR_NONE;
-	return rc;
+	merge_base_lost(&h->m);
+	return snap_kv(h->v->snap, &h->m.base.kv);
 }
 
-/* The item of one side next to the position, in direction dir, without it. */
-static int side_resync(struct handle *h, struct side *s, enum dir dir)
+static int step(struct kv *kv, enum merge_dir dir, struct kv_item *out)
 {
-	int rc;
+	struct handle *h = (struct handle *)kv;
+	bool moved = h->mods != h->v->mods;
+	int rc = h->m.placed ? base_ready(h) : ZS_ENOENT;
 
-	s->have = false;
-	if (!s->kv)
-		return 0;
-	if (dir == DIR_DOWN)
-		return side_take(s, kv_seek_lt(s->kv, h->key, h->klen, &s->item));
-	rc = kv_seek(s->kv, h->key, h->klen, &s->item);
-	if (rc == 0 && s->item.klen == h->klen && memcmp(s->item.key, h->key, h->klen) == 0)
-		rc = kv_next(s->kv, &s->item);
-	return side_take(s, rc);
-}
-
-static int side_advance(struct side *s, enum dir dir)
-{
-	if (!s->have || !s->used)
-		return 0;
-	return side_take(s, dir == DIR_UP ? kv_next(s->kv, &s->item) : kv_prev(s->kv, &s->item));
-}
-
-static int item_cmp(const struct kv_item *a, const struct kv_item *b)
-{
-	int c = memcmp(a->key, b->key, a->klen < b->klen ? a->klen : b->klen);
-
-	return c ? c : (a->klen > b->klen) - (a->klen < b->klen);
-}
-
-/* Which candidate comes first: < 0 base, > 0 overlay, 0 both. */
-static int nearer(const struct handle *h)
-{
-	int c;
-
-	if (!h->over.have)
-		return -1;
-	if (!h->base.have)
-		return 1;
-	c = item_cmp(&h->base.item, &h->over.item);
-	return h->dir == DIR_UP ? c : -c;
-}
-
-static int give(struct handle *h, const struct kv_item *it, struct kv_item *out)
-{
-	memcpy(h->key, it->key, it->klen);
-	h->klen = it->klen;
-	h->placed = true;
-	*out = *it;
-	return 0;
-}
-
-/* Gives out the nearer of two fresh candidates, passing over what is deleted. */
-static int pick(struct handle *h, struct kv_item *out)
-{
-	int c, rc = 0;
-
-	while (!rc && (h->base.have || h->over.have)) {
-		c = nearer(h);
-		h->base.used = c <= 0;
-		h->over.used = c >= 0;
-		if (c < 0)
-			return give(h, &h->base.item, out);
-		if (h->over.item.val[0] == OV_PUT) {
-			struct kv_item it = h->over.item;
-
-			it.val++;
-			it.vlen--;
-			return give(h, &it, out);
-		}
-		rc = side_advance(&h->base, h->dir);
-		if (!rc)
-			rc = side_advance(&h->over, h->dir);
-	}
-	h->placed = false;
-	h->dir = DIR_NONE;
-	return rc ? rc : ZS_ENOENT;
-}
-
-static int step(struct handle *h, enum dir dir, struct kv_item *out)
-{
-	struct view *v = h->v;
-	int rc;
-
-	if (!h->placed)
-		return ZS_ENOENT;
-	rc = base_ready(h);
 	if (rc)
 		return rc;
-	if (h->dir != dir)
-		rc = side_resync(h, &h->base, dir);
-	else
-		rc = side_advance(&h->base, dir);
-	if (rc)
-		return rc;
-	if (h->dir != dir || h->mods != v->mods)
-		rc = side_resync(h, &h->over, dir);
-	else
-		rc = side_advance(&h->over, dir);
-	h->dir = rc ? DIR_NONE : dir;
-	h->mods = v->mods;
-	return rc ? rc : pick(h, out);
+	h->mods = h->v->mods;
+	return merge_step(&h->m, dir, moved, out);
 }
 
 static int view_step_up(struct kv *kv, struct kv_item *out)
 {
-	return step((struct handle *)kv, DIR_UP, out);
+	return step(kv, DIR_UP, out);
 }
 
 static int view_step_down(struct kv *kv, struct kv_item *out)
 {
-	return step((struct handle *)kv, DIR_DOWN, out);
+	return step(kv, DIR_DOWN, out);
 }
 
-static int view_jump(struct kv *kv, const void *key, size_t klen, enum dir dir, struct kv_item *out)
+static int jump(struct kv *kv, const void *key, size_t klen, enum merge_dir dir, struct kv_item *out)
 {
-	int (*seek)(struct kv *, const void *, size_t, struct kv_item *) = kv_seek;
 	struct handle *h = (struct handle *)kv;
 	int rc = base_ready(h);
 
-	if (dir == DIR_DOWN)
-		seek = kv_seek_lt;
-	h->placed = false;
-	h->dir = DIR_NONE;
-	if (!rc && h->base.kv)
-		rc = side_take(&h->base, seek(h->base.kv, key, klen, &h->base.item));
-	if (!rc)
-		rc = side_take(&h->over, seek(h->over.kv, key, klen, &h->over.item));
-	if (rc)
+	if (rc) {
+		merge_unplace(&h->m);
 		return rc;
-	h->dir = dir;
+	}
 	h->mods = h->v->mods;
-	return pick(h, out);
+	return merge_jump(&h->m, key, klen, dir, out);
 }
 
 static int view_seek(struct kv *kv, const void *key, size_t klen, struct kv_item *out)
 {
-	return view_jump(kv, key, klen, DIR_UP, out);
+	return jump(kv, key, klen, DIR_UP, out);
 }
 
 static int view_seek_lt(struct kv *kv, const void *key, size_t klen, struct kv_item *out)
 {
-	return view_jump(kv, key, klen, DIR_DOWN, out);
+	return jump(kv, key, klen, DIR_DOWN, out);
 }
 
 static int view_get(struct kv *kv, const void *key, size_t klen, struct kv_item *out)
 {
 	struct handle *h = (struct handle *)kv;
-	struct kv_item it;
-	int rc = kv_get(h->look, key, klen, &it);
+	bool put;
+	int rc = merge_look(h->look, key, klen, &put, out);
 
-	if (rc == 0) {
-		if (it.val[0] != OV_PUT)
-			return ZS_ENOENT;
-		*out = (struct kv_item){ it.key, it.klen, it.val + 1, it.vlen - 1 };
-		return 0;
-	}
+	if (rc == 0)
+		return put ? 0 : ZS_ENOENT;
 	rc = base_ready(h);
 	if (rc)
 		return rc;
-	return h->base.kv ? kv_get(h->base.kv, key, klen, out) : ZS_ENOENT;
+	return h->m.base.kv ? kv_get(h->m.base.kv, key, klen, out) : ZS_ENOENT;
 }
 
 /* --- writing -------------------------------------------------------------------------------------------- */
@@ -286,7 +153,7 @@ static int view_del(struct kv *kv, const void *key, size_t klen)
 		return rc;
 	if (in_over == 0 && it.val[0] != OV_PUT)
 		return ZS_ENOENT;
-	in_base = h->base.kv ? kv_get(h->base.kv, key, klen, &it) : ZS_ENOENT;
+	in_base = h->m.base.kv ? kv_get(h->m.base.kv, key, klen, &it) : ZS_ENOENT;
 	if (in_base == 0)
 		return over_put(h->v, key, klen, OV_DEL, NULL, 0);
 	if (in_base != ZS_ENOENT || in_over)
@@ -302,8 +169,8 @@ static void view_close(struct kv *kv)
 	*h->link = h->next;
 	if (h->next)
 		h->next->link = h->link;
-	kv_close(h->base.kv);
-	kv_close(h->over.kv);
+	kv_close(h->m.base.kv);
+	kv_close(h->m.over.kv);
 	kv_close(h->look);
 	free(h);
 }
@@ -371,9 +238,9 @@ int view_kv(struct view *v, struct kv **out)
 	if (h->next)
 		h->next->link = &h->next;
 	v->handles = h;
-	h->over.kv = kvmem_open(v->over);
+	h->m.over.kv = kvmem_open(v->over);
 	h->look = kvmem_open(v->over);
-	rc = h->over.kv && h->look ? base_ready(h) : ZS_ENOMEM;
+	rc = h->m.over.kv && h->look ? base_ready(h) : ZS_ENOMEM;
 	if (rc) {
 		kv_close(&h->kv);
 		return rc;
@@ -385,10 +252,9 @@ int view_kv(struct view *v, struct kv **out)
 void view_release_handles(struct view *v)
 {
 	for (struct handle *h = v->handles; h; h = h->next) {
-		kv_close(h->base.kv);
-		h->base.kv = NULL;
-		h->base.have = false;
-		h->dir = DIR_NONE;
+		kv_close(h->m.base.kv);
+		h->m.base.kv = NULL;
+		merge_base_lost(&h->m);
 	}
 }
 
@@ -429,6 +295,11 @@ size_t view_pages(const struct view *v)
 size_t view_changes(const struct view *v)
 {
 	return kvmem_count(v->over);
+}
+
+size_t view_octets(const struct view *v)
+{
+	return kvmem_octets(v->over);
 }
 
 int view_next_change(struct view *v, void **pos, const uint8_t **key, size_t *klen, const uint8_t **val,

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * When recent changes go to their place (store/recent.c): a moment after a version was published, in small
+ * portions with pauses, so that the next version never waits for more than one of them. Work on a change, or
+ * a commit, is waited for a while. Called on the loop when something was published; each portion is a job on
+ * a worker. Nothing that anybody sees depends on it: until it is done each look at the zone costs a little
+ * more, and when it cannot keep up, commits take longer.
+ */
+#include <stdlib.h>
+#include "base/err.h"
+#include "base/log.h"
+#include "faultmark.h"
+#include "zone.h"
+
+#define BEGIN_MS 200   /* after a version */
+#define PORTION 128    /* changes */
+#define PAUSE_TIMES 4  /* of the time that a portion took */
+#define PAUSE_MS 5
+#define YIELD_MS 50    /* somebody works on the zone */
+#define YIELDS_MAX 40
+#define AGAIN_S 10     /* after a failure */
+
+struct fold_job {
+	struct zone *zone;
+	uint64_t left;
+	mono_t began;
+	int err;
+};
+
+static void fold_timer(void *arg);
+
+static void arm(struct zone *z, int64_t wait)
+{
+	z->fold.armed = true;
+	timer_set(z->e->timers, &z->fold.timer, wait, fold_timer, z);
+}
+
+static void failed(struct zone *z, int err)
+{
+	if (damage_is(err)) {
+		zone_damaged(z, err, "moving recent changes");
+		return;
+	}
+	if (err == ZS_EIO)
+		zone_work_failed(z, "moving recent changes", err);
+	else
+		log_limited(LL_WARN, "store", z->name, "fold", 2, "recent changes are not moved yet: %s",
+			    zs_strerror(err));
+	arm(z, MONO_S(AGAIN_S));
+}
+
+static void fold_done(void *arg)
+{
+	struct fold_job *j = arg;
+	struct zone *z = j->zone;
+	int64_t us = mono_diff(clk_mono(), j->began);
+
+	z->fold.busy = false;
+	if (z->state != ZONE_CLOSED) {
+		if (j->err)
+			failed(z, j->err);
+		else if (j->left)
+			arm(z, MONO_MS(PAUSE_MS + us * PAUSE_TIMES / 1000));
+	}
+	zone_job_end(z);
+	free(j);
+}
+
+static void fold_run(void *arg)
+{
+	struct fold_job *j = arg;
+
+	fault_zone(j->zone->wire);
+	j->err = store_fold(j->zone->store, PORTION, &j->left);
+	mailbox_post(j->zone->e->home, fold_done, j);
+}
+
+/* Is a version on its way that would have to wait? */
+static bool is_busy(const struct zone *z)
+{
+	return z->committing || z->change_job || z->state != ZONE_IDLE;
+}
+
+static void fold_timer(void *arg)
+{
+	struct zone *z = arg;
+	struct fold_job *j;
+
+	z->fold.armed = false;
+	if (z->state == ZONE_CLOSED || z->fold.busy || z->quarantined || zone_is_retired(z))
+		return; /* what is copied into another generation stands in its place */
+	if (is_busy(z) && z->fold.yields++ < YIELDS_MAX) {
+		arm(z, MONO_MS(YIELD_MS));
+		return;
+	}
+	z->fold.yields = 0;
+	j = calloc(1, sizeof(*j));
+	if (!j) {
+		failed(z, ZS_ENOMEM);
+		return;
+	}
+	j->zone = z;
+	j->began = clk_mono();
+	z->fold.busy = true;
+	zone_job_begin(z);
+	if (pool_post(z->e->workers, POOL_NORMAL, fold_run, j) == 0)
+		return;
+	free(j);
+	z->fold.busy = false;
+	failed(z, ZS_ENOMEM);
+	zone_job_end(z);
+}
+
+void fold_plan(struct zone *z)
+{
+	if (!z->fold.busy && !z->fold.armed)
+		arm(z, MONO_MS(BEGIN_MS));
+}
+
+void fold_close(struct zone *z)
+{
+	z->fold.armed = false;
+	timer_stop(z->e->timers, &z->fold.timer);
+}
