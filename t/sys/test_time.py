@@ -65,6 +65,7 @@ class Timed:
         if z["busy"] or (signing and (due is None or due <= self.clock.wall)):
             return None
         if behind and z["served"] and self.line.secondary.process.poll() is None and any(s["serial"] != z["signed_serial"] for s in z["secondaries"]):
+            self.clock.advance(0.25)  # it was asked before it had the version: it is asked again in a while
             return None
         return z
 
