@@ -8,7 +8,7 @@
  * Use: gate_new(), then either
  *   whole zone:  gate_split() into segments, gate_segment() for each (any thread, each with its own kv
  *                handle),
- *   a change:    gate_change() with the changed keys,
+ *   a change:    gate_change() with the changed keys, and gate_step() for what it says of itself,
  * then gate_finish() for what needs the sums, then read the findings. Pure: no clock, no I/O but the kv.
  */
 #ifndef ZONESEAL_GATE_GATE_H
@@ -46,7 +46,8 @@
 	X(STRUCTURE, "structure", "an unsigned version holds signatures or a chain")         \
 	X(TTL, "ttl", "an RRset TTL that is not the lowest of its records, or wrong for our apex types") \
 	X(DUPLICATE_SIG, "duplicate-signature", "two signatures by the same key on one RRset")\
-	X(CLOCK, "clock", "the clock is not plausible (G15)")
+	X(CLOCK, "clock", "the clock is not plausible (G15)")                                \
+	X(HISTORY, "history", "what the version says it changed is not what it changed")
 
 enum gate_check {
 #define X(name, label, text) GATE_##name,
@@ -117,6 +118,14 @@ int gate_segment(struct gate *g, struct kv *kv, const struct gate_part *part);
  * Needs a kv for itself. */
 int gate_change(struct gate *g, struct kv *kv, int (*next)(void *ctx, const uint8_t **key, size_t *klen),
 		void *ctx);
+/*
+ * Checks what a change says of itself, for those that follow by IXFR: the entry of that version in HISTORY
+ * must name the records and signatures, as served, that differ in the changed keys between the base and the
+ * candidate, each on its side, and no others. gap: the version leaves a gap instead, so there must be none.
+ * next() as above. Needs a kv for itself.
+ */
+int gate_step(struct gate *g, struct kv *kv, uint64_t version, bool gap,
+	      int (*next)(void *ctx, const uint8_t **key, size_t *klen), void *ctx);
 /* Checks over the sums (whole zone: names against chain records) and the apex.
  * whole: after gate_segment()s. */
 int gate_finish(struct gate *g, struct kv *kv, bool whole);

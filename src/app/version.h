@@ -62,6 +62,7 @@ struct version_job {
 	bool ungathered;                  /* of a rollback: too large to be read, whatever it comes to */
 	bool started;
 	bool damaged;                     /* err was met in what is stored */
+	bool gap;                         /* history goes without this version */
 
 	/* routine: the one that collects (routine.c) */
 	int64_t cursor_time; uint64_t cursor_seq; /* behind what was taken from the expiry index */

@@ -49,6 +49,10 @@ int version_gate(struct version_job *j)
 	err = j->gate ? view_kv(j->view, &kv) : ZS_ENOMEM;
 	if (!err)
 		err = gate_change(j->gate, kv, next_change, &it);
+	it.pos = NULL;
+	/* over a build history is written when all of it stands */
+	if (!err && !j->onto)
+		err = gate_step(j->gate, kv, view_base(j->view) + 1, j->gap, next_change, &it);
 	if (!err)
 		err = gate_finish(j->gate, kv, false);
 	kv_close(kv);
@@ -183,6 +187,7 @@ static int write_history(struct version_job *j)
 	int err;
 
 	/* history is the first thing to go without; its serials show the gap */
+	j->gap = true;
 	if (store_is_tight(j->zone->store)) {
 		log_limited(LL_WARN, "store", j->zone->name, "tight", 2,
 			    "disk nearly full: no history is kept, secondaries get AXFR");
@@ -193,6 +198,7 @@ static int write_history(struct version_job *j)
 			"event=gap serial=%u: history begins anew, secondaries get AXFR", j->serial);
 		return 0;
 	}
+	j->gap = false;
 	err = snap_kv(j->base, &base);
 
 	if (!err)

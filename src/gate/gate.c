@@ -306,6 +306,8 @@ static uint16_t describe(struct gate *g, const uint8_t *key, size_t klen, char *
 		buf[32] = '.';
 		gwire_text(g->p.zone, g->p.zone_len, buf + (g->p.zone_len > 1 ? 33 : 32), cap - 33);
 		type = TY_NSEC3;
+	} else if (klen == 13 && key[0] == IN_HISTORY) {
+		snprintf(buf, cap, "version %llu", (unsigned long long)be64(key + 1));
 	} else {
 		for (size_t i = 0; i < klen && i < 32; i++)
 			snprintf(buf + 2 * i, cap - 2 * i, "%02x", key[i]);

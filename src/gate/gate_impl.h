@@ -24,7 +24,7 @@
 #define GITER_MAX 50     /* RFC 9276 3.1 wants 0; more than this is refused */
 #define GFIRST 16        /* signatures per key that are verified under any sampling */
 
-enum { IN_RECORDS = 0x20, IN_DENIAL = 0x30, IN_EXPIRY = 0x40 };
+enum { IN_META = 0x10, IN_RECORDS = 0x20, IN_DENIAL = 0x30, IN_EXPIRY = 0x40, IN_HISTORY = 0x50 };
 
 enum {
 	TY_NS = 2, TY_CNAME = 5, TY_SOA = 6, TY_DNAME = 39, TY_DS = 43, TY_RRSIG = 46, TY_NSEC = 47,

@@ -45,6 +45,8 @@ STORED = {
     "dnskey-lost": ("apex", BOTH), "param-lost": ("nsec3-param", (NSEC3,)), "rrset-lost": ("expiry-index", BOTH),
 }
 FAULTS = dict(SIGNED, **CHAIN, **ENCODED, **STORED)
+# What a version says it changed; a first version says nothing.
+SAID = {f: ("history", BOTH) for f in ("history-record", "history-serial", "history-lost")}
 # What a change does to others, and one thing of it forgotten (moving() says what changes).
 LAPSES = {
     "name-new": ("chain-gap", BOTH), "wild-new": ("chain-gap", BOTH), "ent-new": ("chain-gap", (NSEC3, OPTOUT)),
@@ -63,11 +65,11 @@ LAPSES = {
 CHANGED = {f: c for f, c in dict(SIGNED, **ENCODED, **STORED).items() if f not in ("ns-lost", "dnskey-lost", "param-lost")}
 CHANGED.update({"denial-lost": ("bitmap", BOTH), "soa-lost": ("expiry-index", BOTH), "rrset-lost": ("missing-signature", BOTH)})
 CHANGED = {f: (c[0], (c[1][n % len(c[1])],)) for n, (f, c) in enumerate(CHANGED.items())}
-CHANGED.update({f: CHAIN[f] for f in ("next", "bitmap-less", "bitmap-more", "opt-out", "iterations")}, **LAPSES)
+CHANGED.update({f: CHAIN[f] for f in ("next", "bitmap-less", "bitmap-more", "opt-out", "iterations")}, **LAPSES, **SAID)
 # A refresh replaces what is there: what it loses shows where the index points. The chain is not made anew.
 AGAIN = {f: c for f, c in dict(SIGNED, **ENCODED, **STORED).items() if f not in ("glue", "delegation", "swap")}
 AGAIN.update({f: ("expiry-index", AGAIN[f][1]) for f in ("denial-lost", "soa-lost", "ns-lost", "dnskey-lost", "param-lost")})
-AGAIN["entry-stale"] = ("expiry-index", BOTH)
+AGAIN.update(SAID, **{"entry-stale": ("expiry-index", BOTH)})
 
 
 DS = "DS 12345 13 2 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
