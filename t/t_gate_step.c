@@ -218,8 +218,8 @@ static void entry_load(struct entry *e, struct cand *c)
 	ck_assert_int_eq(hentry_read(c->kv, TAB_HISTORY, c->version, &e->e), 0);
 	half_load(e, false);
 	half_load(e, true);
-	ck_assert_uint_gt(e->half[0].n, 20);
-	ck_assert_uint_gt(e->half[1].n, 20);
+	ck_assert_uint_gt(e->half[0].n, 2);
+	ck_assert_uint_gt(e->half[1].n, 2);
 }
 
 static void entry_store(struct entry *e)
@@ -287,6 +287,7 @@ static void other_rdata(struct entry *e, struct hrec *r)
 
 /* --- faults --------------------------------------------------------------------------------------------- */
 
+#define MERGED(name) static void m_##name(struct entry *e)
 #define FAULT(name) static void f_##name(struct entry *e) /* a row of the table below calls it */
 FAULT(none) { (void)e; }
 FAULT(lost_gone) { list_del(&e->half[0], pick(e, 0, false)); }
@@ -532,6 +533,101 @@ START_TEST(seeded_faults)
 }
 END_TEST
 
+/* --- merged entries ------------------------------------------------------------------------------------- */
+
+static struct hrec *end_of(struct entry *e, int half)
+{
+	return &e->half[half].a[e->half[half].n - 1];
+}
+
+MERGED(none) { (void)e; }
+MERGED(lost_came) { e->half[1].n--; }
+MERGED(lost_gone) { e->half[0].n--; }
+MERGED(side) { list_add(&e->half[0], end_of(e, 1)); e->half[1].n--; }
+MERGED(ttl) { end_of(e, 1)->ttl++; }
+MERGED(rdata) { other_rdata(e, end_of(e, 0)); }
+MERGED(sig) { end_of(e, 1)->sig ^= 1; }
+MERGED(soa) { end_of(e, 0)->rdata = e->half[1].a[0].rdata; }
+MERGED(order)
+{
+	struct hrec keep = *end_of(e, 1);
+
+	*end_of(e, 1) = e->half[1].a[1];
+	e->half[1].a[1] = keep;
+}
+MERGED(serial_from) { e->e.head.from_serial++; }
+MERGED(serial_to) { e->e.head.to_serial++; }
+MERGED(first) { e->e.head.first++; }
+MERGED(first_less) { e->e.head.first--; }
+MERGED(kind) { e->e.head.kind = HISTORY_ROUTINE; }
+MERGED(gone) { e->raw = true; }
+
+static const struct fault merge_faults[] = {
+#define F(name) { #name, m_##name }
+	F(none), F(lost_came), F(lost_gone), F(side), F(ttl), F(rdata), F(sig), F(soa), F(order),
+	F(serial_from), F(serial_to), F(first), F(first_less), F(kind), F(gone),
+#undef F
+};
+
+/* The entry beside its own that the version writes; 0: none. */
+static uint64_t merged_entry(const struct cand *c)
+{
+	struct changes it = { .v = c->v };
+	const uint8_t *key, *val;
+	size_t klen, vlen;
+	bool deleted;
+
+	while (view_next_change(it.v, &it.pos, &key, &klen, &val, &vlen, &deleted) == 0)
+		if (key[0] == TAB_HISTORY && !deleted && be64(key + 1) != c->version)
+			return be64(key + 1);
+	return 0;
+}
+
+static void spoil_merged(struct world *w, struct view *v)
+{
+	struct cand c = { .w = w, .v = v, .version = view_base(v) + 1 }, m = c;
+	bool merged;
+
+	ck_assert_int_eq(history_merge(v, w->now, 3600, &merged), 0);
+	m.version = merged_entry(&c);
+	ck_assert(merged == (m.version != 0));
+	if (!merged)
+		return;
+	w->merges++;
+	ck_assert_int_eq(store_snap(w->s, &c.sn), 0);
+	ck_assert_int_eq(view_kv(v, &m.kv), 0);
+	for (size_t i = 0; i <= sizeof merge_faults / sizeof *merge_faults; i++) {
+		const struct fault *f = &merge_faults[i % (sizeof merge_faults / sizeof *merge_faults)];
+		struct entry e, good;
+
+		entry_load(&e, &m);
+		entry_load(&good, &m);
+		f->make(&e);
+		if (e.raw)
+			ck_assert_int_eq(hentry_delete(m.kv, TAB_HISTORY, m.version), 0);
+		else
+			entry_store(&e);
+		ck_assert_msg((judge(&c) != 0) == (f != merge_faults), "fault %s", f->name);
+		entry_store(&good);
+		arena_free(e.mem);
+		arena_free(good.mem);
+	}
+	kv_close(m.kv);
+	snap_unref(c.sn);
+}
+
+START_TEST(merged_faults)
+{
+	struct world *w = world_new(21);
+
+	w->big = 12;
+	for (int i = 0; i < VERSIONS / 2; i++)
+		make_version(w, i % 8 != 0, spoil_merged);
+	ck_assert_uint_gt(w->merges, 3);
+	world_free(w);
+}
+END_TEST
+
 /* An entry where the serial stayed, and of a first version. */
 START_TEST(no_entry_wanted)
 {
@@ -577,6 +673,7 @@ int main(void)
 	tcase_add_test(t, dropped_at_once);
 	tcase_add_test(t, odd_versions);
 	tcase_add_test(t, no_entry_wanted);
+	tcase_add_test(t, merged_faults);
 	tcase_add_loop_test(t, seeded_faults, 0, (int)(sizeof faults / sizeof faults[0]));
 	suite_add_tcase(s, t);
 	r = srunner_create(s);

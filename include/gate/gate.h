@@ -122,7 +122,7 @@ int gate_change(struct gate *g, struct kv *kv, int (*next)(void *ctx, const uint
  * Checks what a change says of itself, for those that follow by IXFR: the entry of that version in HISTORY
  * must name the records and signatures, as served, that differ in the changed keys between the base and the
  * candidate, each on its side, and no others. gap: the version leaves a gap instead, so there must be none.
- * next() as above. Needs a kv for itself.
+ * Older entries that it merges must come to what they were. next() as above. Needs a kv for itself.
  */
 int gate_step(struct gate *g, struct kv *kv, uint64_t version, bool gap,
 	      int (*next)(void *ctx, const uint8_t **key, size_t *klen), void *ctx);

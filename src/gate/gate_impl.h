@@ -276,6 +276,67 @@ int gexpiry_extra(struct gjob *j, const uint8_t *ekey, size_t elen);
 
 int gwalk_records(struct gjob *j, const uint8_t *from, size_t flen, const uint8_t *to, size_t tlen);
 
+/* Entries of history (gate_entry.c). */
+#define GCHUNK_KEY 13 /* octets of a chunk's key: table, version, number */
+enum { GONE, CAME, HALVES };
+enum { GKIND_USER = 1, GKIND_ROUTINE = 2, GKIND_MERGED = 0x80 };
+/* One record as served; borrowed. */
+struct gserved {
+	bool sig;
+	const uint8_t *owner; /* NULL: all lower case */
+	size_t owner_len;
+	uint32_t ttl;
+	const uint8_t *data;
+	size_t len;
+};
+int gserved_cmp(const struct gserved *a, const struct gserved *b); /* as within an RRset of an entry */
+struct ghalf {
+	uint8_t flag;                /* what its records carry */
+	uint32_t left;               /* records behind the current one, as the head says */
+	uint32_t chunk;
+	size_t len;                  /* of the chunk's value */
+	uint32_t end_chunk;          /* where the half must end */
+	size_t end_at;
+	struct wr buf;               /* the chunk */
+	struct rd r;
+	bool have, broken;           /* there is a current record; nothing more can be read */
+	const uint8_t *key;          /* of its RRset, in buf */
+	size_t klen;
+	struct gserved rec;
+	bool few, more;              /* said of the RRset at hand */
+};
+struct gentry {
+	struct gjob *j;
+	struct kv *kv;
+	uint64_t version;
+	uint32_t chunks;             /* counted, as are the next two */
+	uint64_t stored, octets;
+	struct {
+		uint64_t first, octets, stored;
+		uint32_t from, to, removed, added, chunks, added_chunk, added_at;
+		uint8_t kind;
+	} head;
+	struct ghalf half[HALVES];
+	uint64_t faults;             /* found */
+};
+void gentry_init(struct gentry *e, struct gjob *j, struct kv *kv, uint64_t version);
+void gentry_free(struct gentry *e);
+void gentry_say(struct gentry *e, const char *text); /* a finding about the entry as a whole */
+int gentry_count(struct gentry *e);                  /* its chunks: sound, in a row; 0: there is none */
+void gentry_open(struct gentry *e);                  /* the first record of each half is the current one */
+bool gentry_next(struct gentry *e, int half);
+bool gentry_names(const uint8_t *key, size_t klen);  /* of RRsets that entries speak of */
+/* Other entries that a version changes (gate_merge.c). */
+struct gmerge {
+	struct gjob *j;
+	uint64_t own;    /* the version's */
+	uint64_t oldest; /* below it nothing is given out */
+	uint64_t seen;   /* the last one that was looked at */
+	uint64_t gone;   /* the first one that is not there any more, and in no other yet; 0: none */
+};
+void gmerge_see(struct gmerge *m, uint64_t version);
+void gmerge_end(struct gmerge *m);
+
 static inline int gcmp(const uint8_t *a, size_t alen, const uint8_t *b, size_t blen)
 {
 	size_t min = alen < blen ? alen : blen;
