@@ -190,6 +190,8 @@ void version_describe_veto(struct version_job *j, char *text, size_t cap)
 	}
 	gating_report(j->zone, j->gate);
 	gating_describe(j->gate, text, cap);
+	if (gate_total(j->gate) == gate_count(j->gate, GATE_HISTORY))
+		atomic_store(&j->zone->history_doubted, true);
 	/* a neighbour of the change: what the version writes itself was read back before */
 	if (gate_count(j->gate, GATE_STORED) && !j->onto)
 		zone_damaged(j->zone, ZS_ECRC, j->kind == VERSION_CHANGE ? "a change" : "a refresh");

@@ -198,6 +198,13 @@ static int write_history(struct version_job *j)
 			"event=gap serial=%u: history begins anew, secondaries get AXFR", j->serial);
 		return 0;
 	}
+	/* the version itself was right, and signatures must not expire over its history */
+	if (atomic_load(&j->zone->history_doubted)) {
+		log_msg(LL_WARN, "store", j->zone->name,
+			"event=gap serial=%u: the history of the last try was vetoed; secondaries get AXFR",
+			j->serial);
+		return 0;
+	}
 	j->gap = false;
 	err = snap_kv(j->base, &base);
 
@@ -248,6 +255,7 @@ void version_commit(struct version_job *j)
 	j->damaged = j->err == ZS_ECRC;
 	if (!j->err) {
 		publish_count_commit(j->e, mono_diff(clk_mono(), began));
+		atomic_store(&j->zone->history_doubted, false);
 		j->pub = publish_prepare(j->zone->store, j->zone->wire, &j->meta, &j->earliest, &j->err);
 		j->damaged = damage_is(j->err);
 	}

@@ -45,8 +45,9 @@ STORED = {
     "dnskey-lost": ("apex", BOTH), "param-lost": ("nsec3-param", (NSEC3,)), "rrset-lost": ("expiry-index", BOTH),
 }
 FAULTS = dict(SIGNED, **CHAIN, **ENCODED, **STORED)
-# What a version says it changed; a first version says nothing.
-SAID = {f: ("history", BOTH) for f in ("history-record", "history-serial", "history-lost")}
+# What a version says it changed; a first version says nothing. The veto's next try leaves a gap instead, and goes out.
+HISTORY = "history"
+SAID = {f: (HISTORY, BOTH) for f in ("history-record", "history-serial", "history-lost")}
 # What a change does to others, and one thing of it forgotten (moving() says what changes).
 LAPSES = {
     "name-new": ("chain-gap", BOTH), "wild-new": ("chain-gap", BOTH), "ent-new": ("chain-gap", (NSEC3, OPTOUT)),
@@ -163,6 +164,8 @@ class Faulty:
                 named = log.count("%s: event=alarm alarm=signing: " % zone) > self.refused.get(zone, 0)
             elif check == REPAIRED:
                 named = "%s: event=bad-signature: %s" % (zone, REPAIRED) in log
+            elif check == HISTORY:
+                named = now.get((zone, check), 0) > self.vetoes.get((zone, check), 0)
             else:
                 named = "vetoed" in zones_now[zone]["alarms"] and any(now.get((zone, c), 0) > self.vetoes.get((zone, c), 0) for c in check.split("|"))
             if not named:
@@ -185,7 +188,9 @@ class Faulty:
         for zone, (_, check) in self.zones.items():
             if check == REFUSED:
                 assert re.search(r"%s: event=alarm alarm=signing: .*%s" % (re.escape(zone), REFUSED), log), zone
-            if check in (REFUSED, REPAIRED):
+            if check == HISTORY:
+                assert re.search(r"%s: event=finding check=history" % re.escape(zone), log), zone
+            if check in (REFUSED, REPAIRED, HISTORY):
                 continue
             reason = self.seal.alarms(zone)
             assert any(c in reason.get("vetoed", "") for c in check.split("|")), (zone, reason)
@@ -207,11 +212,11 @@ class Faulty:
             self.secondary.wait_serial(zone, s["signed_serial"])
 
     def serials(self):
-        return {z: s["signed_serial"] for z, s in self.list().items() if self.zones[z][1] != REPAIRED}
+        return {z: s["signed_serial"] for z, s in self.list().items() if self.zones[z][1] not in (REPAIRED, HISTORY)}
 
     def served(self):
         """What the public sees of each zone."""
-        return {z: sorted(open(self.secondary.axfr(z))) for z in self.zones if self.zones[z][1] != REPAIRED}
+        return {z: sorted(open(self.secondary.axfr(z))) for z in self.zones if self.zones[z][1] not in (REPAIRED, HISTORY)}
 
     def right(self, address="192.0.2.1"):
         for zone in self.zones:
@@ -245,6 +250,9 @@ def test_no_fault_passes_the_gate_in_a_change(rig):
     t.change(2)
     t.named()
     assert t.served() == before and t.serials() == serials
+    said = [z for z in t.zones if t.zones[z][1] == HISTORY]
+    wait_for(lambda: all("%s: event=gap " % z in t.seal.log() for z in said), "versions without history")
+    wait_for(lambda: all(s["signed_serial"] != 1 and not s["alarms"] for z, s in t.list().items() if z in said), "them to go out")
     t.off()
     t.healed(serials)
     small = set(re.findall(r"(\S+): event=published serial=\d+ upstream=2 rrsets=\d\d? ", t.seal.log()))
