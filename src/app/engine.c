@@ -50,16 +50,11 @@ struct zone *engine_zone(struct engine *e, const uint8_t *wire, size_t len)
 	return NULL;
 }
 
-#define SPREAD_ZONES 100
-#define SPREAD_US 5000
-
 int64_t engine_spread(const struct engine *e)
 {
 	uint64_t r = 0;
 
-	if (e->nzone <= SPREAD_ZONES || rand_bytes(&r, sizeof(r)) != 0)
-		return 0;
-	return (int64_t)(r % (e->nzone * SPREAD_US));
+	return rand_bytes(&r, sizeof(r)) == 0 ? pace_spread(e->nzone, r) : 0;
 }
 
 struct vclient *engine_keystore(struct engine *e, const char *name)

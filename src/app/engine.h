@@ -16,6 +16,7 @@
 #include "base/pool.h"
 #include "dns/tsig.h"
 #include "net/net.h"
+#include "pace.h"
 #include "store/store.h"
 #include "sweep.h"
 #include "timer.h"
@@ -110,14 +111,14 @@ struct engine {
 	bool running, quitting;
 	struct timer quit_timer, keystore_timer;
 	struct sweeper sweeper;          /* sweep.h */
+	struct pace first;              /* zones that ask their primaries before others do */
 };
 
 /* Runs the engine on the parent's socket. Exit status. */
 int engine_main(int fd);
 
 struct zone *engine_zone(struct engine *e, const uint8_t *wire, size_t len);
-/* Microseconds to wait before a zone asks anybody after a start or a reload: with many zones their questions
- * are spread (200 a second), that sockets and peers bear them. 0 with few. */
+/* Microseconds to wait before a zone asks anybody after a start or a reload (pace.h). 0 with few. */
 int64_t engine_spread(const struct engine *e);
 struct vclient *engine_keystore(struct engine *e, const char *name);  /* made when it is not there yet */
 const struct tsig_key *setup_tsig(const struct setup *s, const char *name_text);

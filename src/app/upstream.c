@@ -53,12 +53,19 @@ static void check_timer(void *arg)
 	zone_event(arg, EV_CHECK);
 }
 
+static void schedule_in(struct zone *z, int64_t us)
+{
+	if (z->reshape && !z->next && z->next_due.us && us > mono_diff(z->next_due, clk_mono()))
+		us = clamp(mono_diff(z->next_due, clk_mono()), 0, us);
+	z->check_due = wall_add(clk_wall(), us / 1000000);
+	timer_set(z->e->timers, &z->check_timer, us, check_timer, z);
+}
+
 /* seconds: from now; -1: after a failure; -2: SOA refresh; -3: that, but no later than the next try of a
  * vetoed serial. */
 void upstream_schedule(struct zone *z, int64_t seconds)
 {
 	struct soa soa = { .refresh = 3600 };
-	int64_t us;
 
 	if (z->state == ZONE_CLOSED || z->state == ZONE_OPENING)
 		return;
@@ -71,11 +78,21 @@ void upstream_schedule(struct zone *z, int64_t seconds)
 	} else if (seconds == -1) {
 		seconds = retry_seconds(z);
 	}
-	us = seconds ? jittered(MONO_S(seconds)) : 0;
-	if (z->reshape && !z->next && z->next_due.us && us > mono_diff(z->next_due, clk_mono()))
-		us = clamp(mono_diff(z->next_due, clk_mono()), 0, us);
-	z->check_due = wall_add(clk_wall(), us / 1000000);
-	timer_set(z->e->timers, &z->check_timer, us, check_timer, z);
+	schedule_in(z, seconds ? jittered(MONO_S(seconds)) : 0);
+}
+
+void upstream_look(struct zone *z, bool first)
+{
+	int64_t us;
+
+	if (z->state == ZONE_CLOSED || z->state == ZONE_OPENING)
+		return;
+	first |= !z->have_meta || zone_wants_build(z) ||
+		 (z->have_news && serial_cmp(z->news, z->meta.upstream_serial) == SERIAL_GT);
+	us = first ? pace_take(&z->e->first, clk_mono()) : engine_spread(z->e);
+	if (z->check_timer.slot)
+		us = clamp(mono_diff(z->check_timer.at, clk_mono()), 0, us);
+	schedule_in(z, us);
 }
 
 /* --- expire --------------------------------------------------------------------------------------------- */

@@ -112,7 +112,7 @@ static void act_opened(struct zone *z)
 	upstream_expire_check(z);
 	version_schedule(z);
 	sweep_plan(z);
-	upstream_schedule(z, engine_spread(z->e) / 1000000);
+	upstream_look(z, false);
 }
 
 static void act_failed(struct zone *z)
@@ -477,8 +477,9 @@ void zone_start(struct zone *z)
  * it. A transfer goes on, and what is held stays held, where nothing of that changed. */
 void zone_reconf(struct zone *z, struct setup *s, const struct conf_zone *c)
 {
-	bool goes_on = z->state == ZONE_TRANSFER && upstream_is_same(z->conf, c);
-	bool look_again = z->held && held_conf(z->conf) != held_conf(c), tried = z->round_done;
+	bool other = !upstream_is_same(z->conf, c); /* what its upstream may have to say */
+	bool goes_on = z->state == ZONE_TRANSFER && !other;
+	bool look_again = z->held && held_conf(z->conf) != held_conf(c), tried = z->round_done, cut_short;
 
 	if (!goes_on)
 		upstream_cancel(z);
@@ -491,7 +492,9 @@ void zone_reconf(struct zone *z, struct setup *s, const struct conf_zone *c)
 		held_set(z, &(struct held){ .set = false });
 		held_alarm(z);
 	}
-	if (z->state == ZONE_CHECKING || z->state == ZONE_QUEUED || (z->state == ZONE_TRANSFER && !goes_on))
+	cut_short = z->state == ZONE_CHECKING || z->state == ZONE_QUEUED ||
+		    (z->state == ZONE_TRANSFER && !goes_on);
+	if (cut_short)
 		zone_event(z, EV_FAILED);
 	z->round_done = tried; /* nobody was asked to the end */
 	z->check_fails = z->next_fails = 0;
@@ -499,7 +502,7 @@ void zone_reconf(struct zone *z, struct setup *s, const struct conf_zone *c)
 	zone_compare_policy(z);
 	build_reconf(z);
 	version_schedule(z);
-	upstream_schedule(z, 0);
+	upstream_look(z, other || cut_short);
 }
 
 void zone_close(struct zone *z)

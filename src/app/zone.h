@@ -275,6 +275,9 @@ void zone_restored_over(struct zone *z); /* a new version is out: the mark of a 
 
 /* upstream.c */
 void upstream_schedule(struct zone *z, int64_t seconds);  /* next SOA check */
+/* After a start or a reload, in its turn and no later than it was due; first: before those that can wait, as
+ * zones go that have no version yet. */
+void upstream_look(struct zone *z, bool first);
 void upstream_check(struct zone *z);                      /* starts a round over the primaries */
 void upstream_notified(struct zone *z, bool has_serial, uint32_t serial);
 void upstream_queue(struct zone *z);                      /* asks for a transfer slot */
