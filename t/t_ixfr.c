@@ -309,6 +309,32 @@ START_TEST(test_duplicates)
 }
 END_TEST
 
+/* A difference of our own making: a second one of a kind is no replacement. */
+START_TEST(test_exact)
+{
+	struct ixfr_limits lim = { .exact = true };
+	static const char *const second[] = { "\1X\0", "\1x\0" };
+
+	for (size_t i = 0; i < 2; i++) {
+		struct record rec;
+		struct rig r;
+
+		record(&rec, "new.example.", T_NS, 300, second[i], 3);
+		rig_open(&r, INTAKE_REFUSE);
+		ixfr_free(r.x);
+		ck_assert_int_eq(ixfr_new(zone, 1, &lim, &r.x), 0);
+		ADD(SOA(2));
+		ADD(SOA(1));
+		ADD(SOA(2));
+		ADD(RR("new.example.", T_NS, 300, "\1x\0"));
+		ADD(&rec.rr);
+		ADD(SOA(2));
+		check_fault(&r, IXFR_DUPLICATES, "new.example. NS is to stand beside");
+		rig_close(&r);
+	}
+}
+END_TEST
+
 START_TEST(test_cuts)
 {
 	struct rig r;
@@ -559,7 +585,7 @@ int main(void)
 	const TTest *const tests[] = {
 		test_axfr, test_sequence, test_sequence_broken, test_gather_limits, test_add_and_delete,
 		test_replace, test_mismatch, test_mismatch_within, test_net_nothing, test_duplicates,
-		test_cuts,
+		test_exact, test_cuts,
 		test_filter_strip, test_filter_refuse, test_filter_discard, test_apply_limits, test_damage,
 		test_too_many_records, test_big_rrset,
 	};

@@ -30,6 +30,7 @@ struct ixfr_limits {
 	size_t octets;    /* most memory that the gathered records take */
 	uint64_t records; /* most of them, SOAs included */
 	size_t work;      /* most octets of touched RRsets while it is applied */
+	bool exact;       /* it is of our own making: nothing that stands is replaced, IXFR_DUPLICATES */
 };
 #define IXFR_OCTETS ((size_t)64 << 20)
 #define IXFR_WORK ((size_t)256 << 20)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A rollback that is too large for one version: the older content as a whole, made from what is stored and
+ * A rollback that is too large for one version, or touches RRsets with duplicates by canonical RDATA, which
+ * a difference cannot tell apart: the older content as a whole, made from what is stored and
  * from history, goes into the sort as a transfer's records do, and from there on the way of any transfer
  * (build.c). Shrink and churn guards are off. The difference that is read may be large and come to little: so
  * a change is tried first when nothing but reading it was too much (undo.c). A failure that may pass leaves

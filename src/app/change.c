@@ -59,6 +59,8 @@ static int apply(struct preparing *p)
 		enum ixfr_fault f = ixfr_fault(j->in->ixfr);
 
 		j->too_large = err == ZS_ELIMIT;
+		if (j->undo && f == IXFR_DUPLICATES) /* older content as a whole keeps them apart */
+			j->too_large = j->ungathered = true;
 		j->misfit = f != IXFR_OK && f != IXFR_LOCAL;
 		if (err != ZS_EHELD) /* that is described with its names */
 			snprintf(j->reason, sizeof(j->reason), "%s: %s", ixfr_fault_text(f),

@@ -76,13 +76,14 @@ static int feed(struct diff *d, struct undo *u)
 
 static int take(struct version_job *j, struct diff *d)
 {
+	static const struct ixfr_limits lim = { .octets = IXFR_OCTETS, .work = IXFR_WORK, .exact = true };
 	struct undo u = { .x = NULL };
 	int err = take_soa(j, d, &u);
 
 	if (!err)
 		err = diff_rewind(d);
 	if (!err)
-		err = ixfr_new(j->zone->wire, 0, NULL, &u.x);
+		err = ixfr_new(j->zone->wire, 0, &lim, &u.x);
 	if (!err)
 		err = feed(d, &u);
 	if (!err && !ixfr_is_complete(u.x))

@@ -59,7 +59,8 @@ struct version_job {
 	uint64_t seen;                    /* z->changes when the live content was looked at */
 	bool last;                        /* it has seen all of it: the build goes out behind its commit */
 	int64_t checked, transferred, inception; /* of the live META */
-	bool ungathered;                  /* of a rollback: too large to be read, whatever it comes to */
+	/* of a rollback: the difference cannot be read or applied, whatever it comes to */
+	bool ungathered;
 	bool started;
 	bool damaged;                     /* err was met in what is stored */
 	bool gap;                         /* history goes without this version */

@@ -163,6 +163,8 @@ static int add_record(struct applying *a, const struct rr *rr)
 
 	if (err == 0)
 		err = kv_get(a->kv, a->key.p, a->key.len, &it);
+	if (err == 0 && a->x->lim.exact)
+		return misfit(a, IXFR_DUPLICATES, rr, "is to stand beside one that is the same but for case");
 	if (err == 0 && same_case && be32(it.val) == rr->ttl &&
 	    memcmp(it.val + MAP_RECORD_HEAD, rr->rdata, rr->rdlen) == 0)
 		return misfit(a, IXFR_MISMATCH, rr, "is added and there already");

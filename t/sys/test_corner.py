@@ -79,6 +79,29 @@ def test_rollback_over_a_change_that_kept_the_soa(rig):
     assert list(x.seal.alarms(ZONE)) == ["held"]
 
 
+def test_rollback_over_duplicates(rig):
+    """They are stored as received, and a difference cannot tell them apart: in what stands, in what is to be, in both."""
+    def mx(*names):
+        return "".join("dup.%s %d IN MX 10 %s\n" % (ZONE, 300 + 60 * i, n) for i, n in enumerate(names))
+    contents = [mx("a.Example.", "A.example."), mx("a.Example."), mx("a.example.", "A.example.", "A.EXAMPLE.") + A, B,
+                mx("A.EXAMPLE.") + A, mx("A.EXAMPLE.", "a.EXAMPLE.", "z.example.")]
+    x = Line(rig, text(1, contents[0]), how="axfr")
+    x.published()
+    for n, extra in enumerate(contents[1:], 2):
+        x.next(text(n, extra))
+    was = {upstream: number for number, upstream in reversed(versions(x.seal))}
+    for n in (3, 1, 2, 6, 4, 3, 5, 1):
+        r = x.seal.ctl("zone", "rollback", "--wait", ZONE, "v%d" % was[n])
+        assert r.returncode == DONE, r.stdout + r.stderr
+        s = x.seal.status(ZONE)
+        assert s["upstream_serial"] == n and not s["order_failed"] and list(x.seal.alarms(ZONE)) == ["held"], (n, s)
+        assert s["records"] == len(text(n, contents[n - 1]).splitlines())
+        seal.verify_zone(x.seal.axfr(ZONE), ZONE)
+        # octet for octet: what history notes of both comes to nothing
+        diff = x.seal.ctl("zone", "diff", ZONE, "v%d" % was[n], "v%d" % versions(x.seal)[0][0])
+        assert diff.returncode == DONE and [y for y in diff.stdout.splitlines() if y[0] != ";"] == [], diff.stdout
+
+
 def test_a_second_rollback_while_the_first_waits(rig):
     x = Line(rig, text(1))
     x.published()
