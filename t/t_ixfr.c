@@ -309,6 +309,49 @@ START_TEST(test_duplicates)
 }
 END_TEST
 
+/*
+ * One step that adds two which differ in case or TTL alone: the primary has both. Over two steps the second
+ * one replaces the first, and goes like any other.
+ */
+START_TEST(test_added_twice)
+{
+	static const struct { const char *rdata; uint32_t ttl; }
+	second[] = { { "\1X\0", 300 }, { "\1x\0", 60 } };
+
+	for (size_t i = 0; i < 2; i++) {
+		struct record rec;
+		struct model now;
+		struct rig r;
+
+		record(&rec, "new.example.", T_NS, second[i].ttl, second[i].rdata, 3);
+		rig_open(&r, INTAKE_REFUSE);
+		ADD(SOA(2));
+		ADD(SOA(1));
+		ADD(SOA(2));
+		ADD(RR("new.example.", T_NS, 300, "\1x\0"));
+		ADD(&rec.rr);
+		ADD(SOA(2));
+		check_fault(&r, IXFR_DUPLICATES, "new.example. NS is added twice");
+		rig_close(&r);
+		rig_open(&r, INTAKE_REFUSE);
+		ADD(SOA(3));
+		ADD(SOA(1));
+		ADD(SOA(2));
+		ADD(RR("new.example.", T_NS, 300, "\1x\0"));
+		ADD(SOA(2));
+		ADD(SOA(3));
+		ADD(&rec.rr);
+		ADD(SOA(3));
+		now = model_copy(&r.zone);
+		ck_assert(model_add(&now, &rec.rr));
+		ck_assert_msg(apply(&r) == 0, "%s", ixfr_text(r.x));
+		check_model(&r, &now);
+		model_free(&now);
+		rig_close(&r);
+	}
+}
+END_TEST
+
 /* A difference of our own making: a second one of a kind is no replacement. */
 START_TEST(test_exact)
 {
@@ -585,7 +628,7 @@ int main(void)
 	const TTest *const tests[] = {
 		test_axfr, test_sequence, test_sequence_broken, test_gather_limits, test_add_and_delete,
 		test_replace, test_mismatch, test_mismatch_within, test_net_nothing, test_duplicates,
-		test_exact, test_cuts,
+		test_added_twice, test_exact, test_cuts,
 		test_filter_strip, test_filter_refuse, test_filter_discard, test_apply_limits, test_damage,
 		test_too_many_records, test_big_rrset,
 	};

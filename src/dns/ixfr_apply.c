@@ -5,7 +5,8 @@
  * map alone. At the end each RRset is put together again and written where it differs. Called by a worker.
  *
  * The map: RECORDS key + 00 -> an RRset: u8 flags (RRV_*), owner as it will be stored
- *          RECORDS key + 01 + canonical RDATA -> a record of it: u32 TTL, RDATA
+ *          RECORDS key + 01 + canonical RDATA -> a record of it: u32 number of the step that added it
+ *          (0: stored), u32 TTL, RDATA
  * No RECORDS key is a prefix of another, so an RRset and its records stand together, in canonical order.
  */
 #include <stdlib.h>
@@ -15,7 +16,8 @@
 #include "ixfr_impl.h"
 
 enum { MAP_SET, MAP_RECORD };
-#define MAP_RECORD_HEAD 4 /* TTL in front of RDATA */
+#define MAP_RECORD_TTL 4
+#define MAP_RECORD_HEAD 8 /* in front of RDATA */
 
 struct applying {
 	struct ixfr *x;
@@ -25,6 +27,7 @@ struct applying {
 	struct kvmem *map;
 	struct kv *kv;
 	const struct ixfr_step *step;
+	uint32_t step_no;       /* from 1 */
 	struct wr key, val;     /* scratch */
 	struct arena *mem;
 	struct change c;
@@ -75,11 +78,13 @@ static int map_put_set(struct applying *a)
 	return err != 0 ? err : map_put(a);
 }
 
-static int map_put_record(struct applying *a, uint32_t ttl, const uint8_t *rdata, uint16_t len)
+static int map_put_record(struct applying *a, uint32_t step_no, uint32_t ttl, const uint8_t *rdata,
+			  uint16_t len)
 {
 	int err = map_key(a, rdata, len);
 
 	a->val.len = 0;
+	wr_u32(&a->val, step_no);
 	wr_u32(&a->val, ttl);
 	wr_bytes(&a->val, rdata, len);
 	return err != 0 ? err : map_put(a);
@@ -121,7 +126,7 @@ static int load_set(struct applying *a, const struct rr *rr)
 		name_lower(a->owner);
 	err = map_put_set(a);
 	while (err == 0 && !(v.flags & RRV_OURS) && rrval_rr(&v, &item))
-		err = map_put_record(a, item.ttl, item.data, item.len);
+		err = map_put_record(a, 0, item.ttl, item.data, item.len);
 	return err;
 }
 
@@ -154,7 +159,10 @@ static int delete_record(struct applying *a, const struct rr *rr)
 	return err == ZS_ENOENT ? misfit(a, IXFR_MISMATCH, rr, "is deleted and not there") : err;
 }
 
-/* One that is there must differ in TTL or case, and is replaced: there is but one of each (RFC 2181 5). */
+/*
+ * One that is stored must differ in TTL or case, and is replaced: there is but one of each (RFC 2181 5). A
+ * primary that adds two in one step has both, and may take away either later: the whole zone says which.
+ */
 static int add_record(struct applying *a, const struct rr *rr)
 {
 	bool same_case = memcmp(a->owner, rr->owner, name_len(rr->owner)) == 0;
@@ -165,11 +173,13 @@ static int add_record(struct applying *a, const struct rr *rr)
 		err = kv_get(a->kv, a->key.p, a->key.len, &it);
 	if (err == 0 && a->x->lim.exact)
 		return misfit(a, IXFR_DUPLICATES, rr, "is to stand beside one that is the same but for case");
-	if (err == 0 && same_case && be32(it.val) == rr->ttl &&
+	if (err == 0 && same_case && be32(it.val + MAP_RECORD_TTL) == rr->ttl &&
 	    memcmp(it.val + MAP_RECORD_HEAD, rr->rdata, rr->rdlen) == 0)
 		return misfit(a, IXFR_MISMATCH, rr, "is added and there already");
+	if (err == 0 && be32(it.val) == a->step_no)
+		return misfit(a, IXFR_DUPLICATES, rr, "is added twice in different ways");
 	if (err == 0 || err == ZS_ENOENT)
-		err = map_put_record(a, rr->ttl, rr->rdata, rr->rdlen);
+		err = map_put_record(a, a->step_no, rr->ttl, rr->rdata, rr->rdlen);
 	if (err != 0 || same_case)
 		return err;
 	memcpy(a->owner, rr->owner, name_len(rr->owner)); /* the last record's case counts */
@@ -224,6 +234,7 @@ static int apply_steps(struct applying *a)
 	int err = 0;
 
 	for (a->step = a->x->first; err == 0 && a->step != NULL; a->step = a->step->next) {
+		a->step_no++;
 		err = apply_side(a, IXFR_DEL);
 		if (err == 0)
 			err = apply_side(a, IXFR_ADD);
@@ -268,7 +279,8 @@ static int whole_add(struct applying *a, struct whole *w, const struct kv_item *
 		w->cap = cap;
 	}
 	rr = &w->set.rr[w->set.nrr];
-	*rr = (struct rr_item){ .ttl = be32(it->val), .len = (uint16_t)(it->vlen - MAP_RECORD_HEAD) };
+	*rr = (struct rr_item){ .ttl = be32(it->val + MAP_RECORD_TTL),
+				.len = (uint16_t)(it->vlen - MAP_RECORD_HEAD) };
 	rr->data = arena_dup(a->mem, it->val + MAP_RECORD_HEAD, rr->len);
 	if (rr->data == NULL)
 		return ZS_ENOMEM;

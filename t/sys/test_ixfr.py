@@ -194,6 +194,20 @@ def test_records_that_replace(rig):
     assert x.kinds() == [AXFR, IXFR] and x.count("ixfr", "failed") == 0
 
 
+def test_what_a_primary_has_twice_comes_whole(rig):
+    """Two that differ in case alone, added in one step: with one of them here, the other could be lost when one goes."""
+    def mx(*names):
+        return "".join("dup.%s 300 IN MX 10 %s\n" % (ZONE, n) for n in names)
+    x = Line(rig)
+    x.published()
+    for n, names in enumerate((("a.Example.", "A.example."), ("a.Example.", ), ("a.Example.", "b.example."), ("b.example.", )), 2):
+        x.next(text(n, mx(*names)))
+        assert x.seal.status(ZONE)["records"] == len(x.primary.rrs)
+        if n > 2:
+            x.check()
+    assert x.kinds() == [AXFR, IXFR, AXFR, IXFR, AXFR, IXFR, IXFR]
+
+
 def test_an_rrset_with_duplicates_is_not_touched_by_a_difference(rig):
     twice = "dup.%s 300 IN MX 10 a.Example.\ndup.%s 300 IN MX 10 A.example.\n" % (ZONE, ZONE)
     x = Line(rig, text(1, twice))
