@@ -301,7 +301,8 @@ static const struct conf_opt zone_opts[] = {
 		 "signatures off, pass serves it as it came (with policy none only)." },
 	{ "upstream-expire", CT_EXPIRE, .at = 0, .def = "serve:30d", .min = 1, .max = 3650LL * DAY,
 	  .doc = "What is done when upstream was out of reach for the time in SOA expire: serve on and "
-		 "re-sign, serve for so long and then stop, or stop." },
+		 "re-sign, serve for so long and then stop, or stop. Upstream is asked every SOA refresh, "
+		 "or twice in SOA expire where that is more often." },
 	{ "soa-expire", CT_ENUM, FIELD(conf_zone, soa_expire_clamp), .words = soa_expires, .def = "keep",
 	  .doc = "Whether SOA expire is served as it came or lowered to what the signatures allow." },
 	{ "guard", CT_MAP, .sub = guard_opts, .doc = "How much may vanish or change in one step." },

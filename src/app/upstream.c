@@ -18,6 +18,7 @@
 #define RETRY_MAX 3600
 #define REFRESH_MIN 2
 #define REFRESH_MAX 2419200    /* 4 weeks */
+#define RETRY_EXPIRE_MIN 30    /* SOA EXPIRE brings no retry below it */
 #define SORT_MEMORY (32u << 20)
 #define XFR_CONNECT_S 10
 #define XFR_IDLE_S 60
@@ -37,15 +38,27 @@ static int64_t jittered(int64_t us)
 	return us - (int64_t)(r % (uint64_t)(us / 4 + 1));
 }
 
+/* EXPIRE may be shorter than REFRESH or RETRY: no zone expires because nobody asked. Half of it leaves time
+ * for two tries more, a quarter of it apart. */
+static int64_t refresh_seconds(const struct soa *soa)
+{
+	int64_t half = soa->expire / 2;
+
+	return half && half < soa->refresh ? half : soa->refresh;
+}
+
 static int64_t retry_seconds(const struct zone *z)
 {
 	struct soa soa;
-	int64_t base = RETRY_FIRST;
+	int64_t base = RETRY_FIRST, most = INT64_MAX;
 	unsigned shift = z->check_fails > 1 ? z->check_fails - 1 : 0;
 
-	if (z->have_meta && soa_read(z->meta.upstream_soa, z->meta.upstream_soa_len, &soa) == 0)
+	if (z->have_meta && soa_read(z->meta.upstream_soa, z->meta.upstream_soa_len, &soa) == 0) {
 		base = clamp(soa.retry, RETRY_FIRST, RETRY_MAX);
-	return clamp(base << (shift > 9 ? 9 : shift), base, base > 300 ? RETRY_MAX : 300);
+		most = clamp(soa.expire / 4, RETRY_EXPIRE_MIN, INT64_MAX);
+	}
+	base = clamp(base << (shift > 9 ? 9 : shift), base, base > 300 ? RETRY_MAX : 300);
+	return base < most ? base : most;
 }
 
 static void check_timer(void *arg)
@@ -65,7 +78,7 @@ static void schedule_in(struct zone *z, int64_t us)
  * vetoed serial. */
 void upstream_schedule(struct zone *z, int64_t seconds)
 {
-	struct soa soa = { .refresh = 3600 };
+	struct soa soa = { .refresh = 3600, .expire = 7200 };
 
 	if (z->state == ZONE_CLOSED || z->state == ZONE_OPENING)
 		return;
@@ -74,7 +87,7 @@ void upstream_schedule(struct zone *z, int64_t seconds)
 
 		if (z->have_meta)
 			soa_read(z->meta.upstream_soa, z->meta.upstream_soa_len, &soa);
-		seconds = clamp(soa.refresh, REFRESH_MIN, veto > REFRESH_MIN ? veto : REFRESH_MIN);
+		seconds = clamp(refresh_seconds(&soa), REFRESH_MIN, veto > REFRESH_MIN ? veto : REFRESH_MIN);
 	} else if (seconds == -1) {
 		seconds = retry_seconds(z);
 	}

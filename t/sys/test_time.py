@@ -298,6 +298,31 @@ def test_primary_away_past_soa_expire(rig):
     wait_for(lambda: not any("expired" in t.seal.alarms(z) for z in MODES), "the alarms to go")
 
 
+def test_soa_expire_below_refresh(rig):
+    """Such a zone is asked for before it expires, and often enough when its primary is away for a while."""
+    soa = "%s 3600 IN SOA ns1.%s h.%s 1 %d %d 600 300\n" % (ZONE, ZONE, ZONE, DAY, DAY)
+    text = soa + zones.small(ZONE, 1).split("\n", 1)[1]
+    t = Timed(rig, policy_options={}, text=text, zone_options={"upstream-expire": "stop"}).start()
+    t.line.published(1)
+
+    def due():
+        """At the time of the next look at upstream, and it has been taken."""
+        before = t.report()["upstream"]["next_check"]
+        t.clock.advance(max(1, seconds(before) - t.clock.wall + 1))
+        wait_for(lambda: t.report()["upstream"]["next_check"] not in (None, before) and not t.report()["busy"], "a look at upstream",
+                 alive=[t.seal.process])
+        return t.report()["upstream"]
+    for _ in range(6):
+        assert t.clock.wall - seconds(due()["last_check"]) <= 1
+        assert seconds(t.report()["upstream"]["next_check"]) <= t.clock.wall + 300
+    t.line.primary.stop()
+    away = due()
+    assert away["failed_rounds"] == 1 and t.clock.wall < seconds(away["next_check"]) <= t.clock.wall + 150
+    t.line.primary.start()
+    assert due()["failed_rounds"] == 0
+    assert rcode(t.seal.addr, ZONE) == "NOERROR" and "past its SOA expire" not in t.seal.log()
+
+
 # --- the clock itself (G15) ----------------------------------------------------------------------------------------
 
 
