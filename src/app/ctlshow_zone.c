@@ -212,6 +212,7 @@ static void one(json_t *z)
 	line("last check", show_text(up, "last_check"));
 	line("next check", show_text(up, "next_check"));
 	line("expires", show_text(up, "expire"));
+	line("served until", show_text(up, "serve_end"));
 	keys(z);
 	line("DS not before", show_text(z, "ds_not_before"));
 	made(z);

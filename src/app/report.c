@@ -358,11 +358,12 @@ static json_t *upstream_part(const struct zone *z)
 {
 	const struct zmeta *m = &z->meta;
 
-	return json_pack("{s:o, s:s, s:o, s:o, s:o, s:i, s:b}", "primaries", primaries(z), "asking",
+	return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:i, s:b}", "primaries", primaries(z), "asking",
 			 z->conf->nupstream ? z->conf->upstream[z->primary % z->conf->nupstream]->name : "",
 			 "last_check", report_time(z->have_meta ? m->upstream_checked : 0), "next_check",
 			 report_time(z->check_timer.slot ? z->check_due.s : 0), "expire",
-			 report_time(zone_upstream_expire(z)), "failed_rounds", (int)z->check_fails,
+			 report_time(zone_upstream_expire(z)), "serve_end",
+			 report_time(upstream_serve_end(z)), "failed_rounds", (int)z->check_fails,
 			 "expired", z->net.expired);
 }
 

@@ -18,6 +18,7 @@
 #define RETRY_MAX 3600
 #define REFRESH_MIN 2
 #define REFRESH_MAX 2419200    /* 4 weeks */
+#define EXPIRE_SOON_MAX 604800 /* a quarter of the time, but no more, before the end of serving: an alarm */
 #define RETRY_EXPIRE_MIN 30    /* SOA EXPIRE brings no retry below it */
 #define SORT_MEMORY (32u << 20)
 #define XFR_CONNECT_S 10
@@ -110,41 +111,65 @@ void upstream_look(struct zone *z, bool first)
 
 /* --- expire --------------------------------------------------------------------------------------------- */
 
-/* How long upstream's data may still be used, by the zone's upstream-expire; INT64_MAX: no end. */
-static int64_t expire_left(const struct zone *z, bool *past_soa_expire)
+/* Seconds from the last agreement to the end of serving, by the zone's upstream-expire; INT64_MAX: no end. */
+static int64_t serve_span(const struct zone *z, int64_t *soa_expire)
 {
 	struct soa soa;
-	int64_t left;
 
-	*past_soa_expire = false;
 	if (!z->have_meta || soa_read(z->meta.upstream_soa, z->meta.upstream_soa_len, &soa) != 0)
-		return INT64_MAX;
-	left = z->meta.upstream_checked + soa.expire - engine_now(z->e).s;
-	*past_soa_expire = left <= 0;
+		return *soa_expire = INT64_MAX;
+	*soa_expire = soa.expire;
 	if (z->conf->expire == EXPIRE_STOP)
-		return left;
-	return z->conf->expire == EXPIRE_SERVE_FOR ? left + z->conf->expire_serve : INT64_MAX;
+		return soa.expire;
+	return z->conf->expire == EXPIRE_SERVE_FOR ? soa.expire + z->conf->expire_serve : INT64_MAX;
+}
+
+int64_t upstream_serve_end(const struct zone *z)
+{
+	int64_t soa_expire, span = serve_span(z, &soa_expire);
+
+	return span < INT64_MAX && z->meta.upstream_checked ? z->meta.upstream_checked + span : 0;
+}
+
+static void expire_alarm(struct zone *z, bool past, int64_t left)
+{
+	const char *hold = z->orders.hold ? "; it is on hold until `zone release`" : "";
+	char at[WALL_TEXT] = "";
+
+	if (left > 0 && left < INT64_MAX)
+		wall_text(WALL(upstream_serve_end(z)), at);
+	if (!past)
+		zone_alarm_set(z, ALARM_EXPIRED,
+			       "not served from %s on, unless a primary agrees with the stored serial%s", at,
+			       hold);
+	else
+		zone_alarm_set(z, ALARM_EXPIRED, "upstream past its SOA expire: %s%s%s%s",
+			       left <= 0 ? "not served" : "still served and re-signed",
+			       at[0] ? ", until " : "", at, hold);
 }
 
 /* The first checks after a start are made before a zone counts as expired: round_done says so. */
 void upstream_expire_check(void *arg)
 {
 	struct zone *z = arg;
-	bool past;
-	int64_t left = expire_left(z, &past);
-	bool tried = z->round_done || z->net.expired;
+	int64_t soa_expire, span = serve_span(z, &soa_expire), since, left;
+	bool past, soon, tried = z->round_done || z->net.expired;
 
 	if (z->state == ZONE_CLOSED)
 		return;
 	routine_check(z);
-	if (past && tried) {
-		z->net.expired = left <= 0;
-		zone_alarm_set(z, ALARM_EXPIRED, "upstream past its SOA expire: %s",
-			       left <= 0 ? "not served" : "still served and re-signed");
-	} else if (!past) {
+	since = engine_now(z->e).s - z->meta.upstream_checked;
+	left = span < INT64_MAX ? span - since : INT64_MAX;
+	past = soa_expire < INT64_MAX && since >= soa_expire;
+	soon = left <= clamp(span / 4, 0, EXPIRE_SOON_MAX);
+	if (!past)
 		z->net.expired = false;
+	else if (tried)
+		z->net.expired = left <= 0;
+	if (tried && (past || soon))
+		expire_alarm(z, past, left);
+	else if (!past && !soon)
 		zone_alarm_clear(z, ALARM_EXPIRED);
-	}
 	z->net.upstream_left = z->conf->expire == EXPIRE_STOP ? (left > 0 ? left : 0) : INT64_MAX;
 	timer_set(z->e->timers, &z->expire_timer, MONO_S(left > 0 && left < 60 ? left : 60),
 		  upstream_expire_check, z);

@@ -57,7 +57,7 @@ enum zone_event {
 	X(HELD, "held")             /* upstream's input is held */                  \
 	X(VETO, "vetoed")           /* the gate said no */                          \
 	X(UPSTREAM, "upstream")     /* no primary answers, or it went back */       \
-	X(EXPIRED, "expired")       /* upstream past its SOA expire */              \
+	X(EXPIRED, "expired")       /* upstream past its SOA expire, or soon not served */ \
 	X(SIGNING, "signing")       /* keys or key store do not work */             \
 	X(STORE, "store")           /* disk trouble, a damaged generation */        \
 	X(PUBLICATION, "publication") /* first-publication guard, secondaries silent */ \
@@ -287,6 +287,8 @@ void upstream_cancel(struct zone *z);
 bool upstream_is_same(const struct conf_zone *a, const struct conf_zone *b);
 struct transfer *transfer_new(struct zone *z);            /* empty, with the intake of the zone's config */
 void upstream_expire_check(void *zone);                   /* timer: past SOA expire? */
+/* wall second from which the zone is not served unless a primary agrees; 0: none */
+int64_t upstream_serve_end(const struct zone *z);
 void upstream_refreshed(struct zone *z);                  /* a primary agrees with the stored serial */
 
 /* keying.c */

@@ -6,6 +6,7 @@ import calendar
 import json
 import os
 import random
+import re
 import signal
 import struct
 import time
@@ -266,7 +267,9 @@ def test_primary_away_past_soa_expire(rig):
 
     all_served = {z: "NOERROR" for z in MODES}
     go(6.9)
-    assert states() == all_served and not any("expired" in t.seal.alarms(z) for z in MODES)
+    assert states() == all_served
+    assert [z for z in MODES if "expired" in t.seal.alarms(z)] == ["stop.example."]  # soon
+    assert t.seal.alarms("stop.example.")["expired"].startswith("not served from 20")
     assert 0 < edns_expire(t.seal.addr, "stop.example.") <= 0.2 * DAY
     go(7.6)  # all were checked within half a day
     stopped = dict(all_served, **{"stop.example.": "SERVFAIL"})
@@ -284,6 +287,7 @@ def test_primary_away_past_soa_expire(rig):
     for z in ("some.example.", "ever.example."):  # re-signed although upstream is away
         assert t.report(z)["signed_serial"] > serial[z]
         assert seconds(t.report(z)["earliest_expiry"]) - t.clock.wall > REFRESH - HOUR
+    assert re.search("still served and re-signed, until 20.*Z$", t.seal.alarms("some.example.")["expired"])
     go(36.4)
     assert states() == stopped
     t.stop()
@@ -296,6 +300,35 @@ def test_primary_away_past_soa_expire(rig):
         t.seal.ctl("zone", "refresh", z)
     wait_for(lambda: {z: rcode(t.seal.addr, z) for z in MODES} == all_served, "all to be served again")
     wait_for(lambda: not any("expired" in t.seal.alarms(z) for z in MODES), "the alarms to go")
+
+
+def test_a_hold_does_not_stop_the_clock(rig):
+    """Upstream answers, but has another serial than what is held back: that the zone will not be served shows before."""
+    t = Timed(rig, policy_options={}, text=expiring(1, ZONE), zone_options={"upstream-expire": "stop"}).start()
+    t.line.published(1)
+    t.settle()
+    end = t.report()["upstream"]["serve_end"]
+    assert seconds(end) == seconds(t.report()["upstream"]["last_check"]) + 7 * DAY
+    t.seal.ctl("zone", "hold", ZONE)
+    t.line.primary.change(ZONE, expiring(2, ZONE))
+
+    def to(day):
+        while (left := seconds(end) - (7 - day) * DAY - t.clock.wall) > 0:
+            t.clock.advance(min(6 * HOUR, left))
+            t.settle()
+            end_now = t.report()["upstream"]["serve_end"]
+            assert end_now == end, end_now
+        t.clock.advance(MINUTE + 1)
+        t.settle()
+        return t.seal.alarms(ZONE)
+    assert list(to(5.2)) == ["held"]
+    wait_for(lambda: to(5.3).get("expired") == "not served from %s on, unless a primary agrees with the stored serial; it is on hold until "
+             "`zone release`" % end, "the alarm")
+    assert "served until " + end in re.sub(" +", " ", t.seal.ctl("zone", "status", ZONE).stdout)
+    assert rcode(t.seal.addr, ZONE) == "NOERROR" and t.seal.ctl("check", ZONE).returncode == 2
+    t.seal.ctl("zone", "release", ZONE)
+    t.seal.wait_published(ZONE, 2)
+    wait_for(lambda: not t.seal.alarms(ZONE), "the alarms to go")
 
 
 def test_soa_expire_below_refresh(rig):
