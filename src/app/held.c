@@ -257,11 +257,18 @@ static void count_held(struct zone *z, const struct intake *in)
 		atomic_fetch_add(&z->count.held[in->had_dnskey ? IR_DNSSEC : IR_NONE], 1);
 }
 
+void held_transfer(struct zone *z, const struct transfer *t)
+{
+	if (t->forced) /* what was ordered while it ran is for the next one */
+		z->force_transfer = false;
+}
+
 void held_input(struct zone *z, const struct transfer *t, const char *reason)
 {
 	struct held h = { .set = true, .serial = t->soa_fields.serial, .conf = held_conf(z->conf) };
 
 	count_held(z, &t->intake);
+	held_transfer(z, t);
 	zone_release_used(z, h.serial);
 	snprintf(h.reason, sizeof(h.reason), "%s", reason);
 	held_set(z, &h);

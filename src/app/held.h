@@ -35,6 +35,8 @@ bool held_stops(const struct zone *z, uint32_t serial);
 int64_t held_wait(const struct zone *z);
 /* Loop: an order: a vetoed serial is tried at once. */
 void held_ordered(struct zone *z);
+/* Loop: this one is not taken, and if it was ordered, the order is carried out. */
+void held_transfer(struct zone *z, const struct transfer *t);
 /* Loop: this input is held: counted, remembered, alarmed. */
 void held_input(struct zone *z, const struct transfer *t, const char *reason);
 

@@ -525,6 +525,7 @@ static void over_limit(struct zone *z, const char *why)
 			  .conf = held_conf(z->conf) };
 
 	snprintf(h.reason, sizeof(h.reason), "over limits: %s", why);
+	held_transfer(z, z->transfer);
 	held_set(z, &h);
 	if (h.set)
 		held_alarm(z);

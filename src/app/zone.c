@@ -131,12 +131,10 @@ static void act_failed(struct zone *z)
 	upstream_schedule(z, -1);
 }
 
-/* Input that is held, or that the gate vetoed. An order to take whatever upstream has outlives a veto: the
- * next try is that same order's. */
+/* Input that is held, or that the gate vetoed. An order to take whatever upstream has ends where its own
+ * transfer is held (held_input()); it outlives a veto: the next try is that same order's. */
 static void act_held(struct zone *z)
 {
-	if (!z->held_vetoes)
-		z->force_transfer = false;
 	transfer_free(z->transfer);
 	z->transfer = NULL;
 	z->check_fails = 0;

@@ -150,6 +150,34 @@ def test_retransfer_follows_a_transfer_under_way(rig):
     x.check()
 
 
+def test_retransfer_follows_a_transfer_that_is_held(rig):
+    """And it is carried out when what it brought is held, too: nothing is fetched again for it."""
+    x = Line(rig, text(1, crowd(400)))
+    first = x.published()
+    x.primary.how = slow = Slow()
+    x.primary.next(text(2, crowd(100)))
+    assert slow.asked.wait(20)
+    assert x.seal.ctl("zone", "retransfer", ZONE).returncode == DONE
+    slow.go.set()
+    harness.wait_for(lambda: x.kinds() == [AXFR, IXFR, AXFR], "the whole zone")
+    x.seal.wait_alarm(ZONE, "held", "serial 2 is held: shrink-guard")
+    rest(x)
+    x.seal.ctl("zone", "refresh", "--wait", ZONE)
+    assert x.kinds() == [AXFR, IXFR, AXFR] and x.seal.serial(ZONE) == first
+    # a hold that was ordered meanwhile is no end of it either
+    x.primary.how = slow = Slow()
+    x.primary.next(text(3, crowd(401)))
+    assert slow.asked.wait(20)
+    assert x.seal.ctl("zone", "retransfer", ZONE).returncode == DONE and x.seal.ctl("zone", "hold", ZONE).returncode == DONE
+    slow.go.set()
+    rest(x)
+    assert x.seal.ctl("zone", "release", ZONE).returncode == DONE
+    x.published(3)
+    rest(x)
+    x.check()
+    assert x.kinds()[3:] == [IXFR, AXFR]
+
+
 # --- reload and restart in the middle ---------------------------------------------------------------------------
 
 
