@@ -51,8 +51,11 @@ static int load(const char *path, struct conf_bundle **bundle, struct conf **con
 	return err;
 }
 
-/* The first process waits until the daemon is ready (or has failed), so that a start script knows. */
-static int background(int *ready_fd)
+/*
+ * The first process waits until the daemon is ready (or has failed), so that a start script knows. Standard
+ * error stays open only for a log that goes there: whoever reads it to its end would wait for the daemon's.
+ */
+static int background(int *ready_fd, bool keep_stderr)
 {
 	int p[2], null;
 	char c;
@@ -72,6 +75,8 @@ static int background(int *ready_fd)
 	if (null >= 0) {
 		dup2(null, 0);
 		dup2(null, 1);
+		if (!keep_stderr)
+			dup2(null, 2);
 		if (null > 2)
 			close(null);
 	}
@@ -107,6 +112,7 @@ static int run_parent(const char *path, bool foreground)
 	struct conf_bundle *bundle = NULL;
 	struct conf *conf = NULL;
 	char full[PATH_MAX], *self = own_path();
+	bool on_stderr;
 	int ready = -1, err = load(path, &bundle, &conf);
 
 	if (err || !self || !realpath(path, full)) {
@@ -115,8 +121,10 @@ static int run_parent(const char *path, bool foreground)
 		conf_bundle_free(bundle);
 		return 1;
 	}
-	if (log_open(foreground ? "stderr" : conf->log_target, (enum log_level)conf->log_level, "parent") !=
-	    0)
+	on_stderr = foreground || strcmp(conf->log_target, "stderr") == 0;
+	if (!on_stderr && log_open(conf->log_target, (enum log_level)conf->log_level, "parent") != 0)
+		on_stderr = true;
+	if (on_stderr)
 		log_open("stderr", (enum log_level)conf->log_level, "parent");
 	/* what the roles log to before (engine) or instead of (vaults) the config: never a file,
 	 * its owner is another */
@@ -124,7 +132,7 @@ static int run_parent(const char *path, bool foreground)
 	       1);
 	if (foreground)
 		setenv("ZONESEAL_FOREGROUND", "1", 1);
-	if (!foreground && background(&ready) != 0)
+	if (!foreground && background(&ready, on_stderr) != 0)
 		return 1;
 	err = parent_main(self, full, bundle, conf, ready);
 	free(self);

@@ -3,6 +3,8 @@
 
 import os
 import re
+import select
+import subprocess
 
 import pytest
 
@@ -12,6 +14,11 @@ import seal
 import servers
 import zones
 from chain import ZONE, Chain
+
+
+def children(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+        return [int(p) for p in f.read().split()]
 
 
 def test_unsigned_zone_is_signed_and_changes_follow(rig):
@@ -214,6 +221,33 @@ def test_an_already_signed_zone_in_the_world_is_not_overrun(rig):
     assert c.seal.ctl("zone", "release", ZONE).returncode == 0
     assert c.published(1) > 50
     c.verify()
+
+
+@pytest.mark.parametrize("target", ["file", "stderr"])
+def test_in_the_background(rig, target):
+    """Who started it can read its standard error to the end, unless the log goes there."""
+    c = Chain(rig)
+    s, log = c.seal, os.path.join(c.seal.dir, "log")
+    s.conf["log"]["target"] = log if target == "file" else "stderr"
+    s.write_conf()
+    c.primary.start()
+    c.secondary.start()
+    r, w = os.pipe()
+    out = os.open(log, os.O_WRONLY | os.O_CREAT) if target == "stderr" else w
+    first = subprocess.Popen([os.path.join(seal.build_dir(), "zoneseald"), "-c", s.conf_path], stderr=out, stdin=subprocess.DEVNULL,
+                             stdout=w)
+    os.close(w)
+    assert first.wait(60) == 0 and os.path.exists(s.socket)
+    pid = int(re.search(r"parent\[(\d+)\] parent: ready", s.log()).group(1))
+    try:
+        assert select.select([r], [], [], 20)[0] and os.read(r, 1) == b""  # its end
+        fds = {f: os.readlink("/proc/%d/fd/%d" % (p, f)) for p in (pid, *children(pid)) for f in (1, 2)}
+        assert fds == {1: "/dev/null", 2: "/dev/null" if target == "file" else log}
+        harness.wait_for(lambda: s.serial(ZONE), "a version")
+    finally:
+        s.ctl("stop")
+        harness.wait_for(lambda: not os.path.exists("/proc/%d" % pid), "the end")
+        os.close(r)
 
 
 def test_state_directory_has_one_daemon(rig):
