@@ -55,7 +55,7 @@ class Scenario:
     name = "first-build"
     zones = (ZONE, )
     hsm = False
-    map_shift = page_shift = 0
+    map_shift, pages = 0, None
     policy = {}
     unneeded = ()       # where key ids may vanish
     from_start = True   # events are numbered from the start of the daemon, not from act()
@@ -79,7 +79,7 @@ class Scenario:
         w.stop()
 
     def start(self, w, *mode, **arm):
-        w.start(*mode, map_shift=self.map_shift, page_shift=self.page_shift, **arm)
+        w.start(*mode, map_shift=self.map_shift, pages=self.pages, **arm)
 
     def begin(self, w, watch):
         w.write_conf(self.conf(w, watch=watch))
@@ -226,7 +226,7 @@ class LargeChange(Change):
     """A change by IXFR that is too large for one commit: the whole zone is asked for, and the next generation built."""
 
     name = "large-change"
-    page_shift = 11  # 16 keys instead of 32,768
+    pages = 16  # instead of 32,768
 
     @staticmethod
     def make(zone, serial):

@@ -30,7 +30,7 @@ OFF, COUNT, BEFORE, AFTER, HALF, FAIL, TRACE, FAIL_FROM = range(8)
 CLASSES = ("none", "create", "write", "sync", "rename", "unlink", "truncate", "mkdir", "frame", "network")
 SYNC, FRAME, NETWORK = 3, 8, 9
 MAGIC = 0x63726173
-HEAD = struct.Struct("=IIIiqqII256sIIII512s512s512s")
+HEAD = struct.Struct("=IIIiqqII256sII512s512s512s")
 EVENTS = 65536
 PAGE_SIZE = HEAD.size + EVENTS + 16 + 4096 * 24
 SOA_TYPE, DNSKEY_TYPE, AXFR, IXFR = 6, 48, 252, 251
@@ -57,9 +57,9 @@ class Page:
         with open(path, "r+b") as f:
             self.map = mmap.mmap(f.fileno(), PAGE_SIZE)
 
-    def arm(self, mode, root, root2="", at=0, group=1, err=0, trace="", map_shift=0, page_shift=0):
+    def arm(self, mode, root, root2="", at=0, group=1, err=0, trace="", map_shift=0):
         self.map[:] = bytes(PAGE_SIZE)
-        self.map[:HEAD.size] = HEAD.pack(MAGIC, mode, group, err, at, 0, 0, 0, b"", 1, map_shift, page_shift, 0, root.encode(), root2.encode(),
+        self.map[:HEAD.size] = HEAD.pack(MAGIC, mode, group, err, at, 0, 0, 0, b"", 1, map_shift, root.encode(), root2.encode(),
                                          trace.encode())
 
     def mode(self, mode):
@@ -478,7 +478,8 @@ class World:
             else:
                 self.token_files[path] = now
 
-    def start(self, mode=OFF, **arm):
+    def start(self, mode=OFF, pages=None, **arm):
+        """pages: the bound of a version, when it is not the real one."""
         self.mend_token()
         self.last_hit = self.hit()
         self.trace = arm.get("trace")
@@ -489,6 +490,8 @@ class World:
         for z in self.zones.values():
             z.reply = None
         env = dict(os.environ, ZONESEAL_CRASH=self.page.path, ZONESEAL_TEST_CLOCK=self.clock.path)
+        if pages:
+            env["ZONESEAL_TEST_PAGES"] = str(pages)
         with open(self.log_path, "ab") as log:
             log.write(b"--- start %s\n" % repr((mode, arm)).encode())
             log.flush()

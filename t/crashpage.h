@@ -37,8 +37,6 @@ struct crash_page {
 	char hit_what[256];
 	uint32_t sends;     /* sends are numbered, too */
 	uint32_t map_shift; /* maps of LMDB are that many bits smaller */
-	uint32_t page_shift; /* keys of a view count for that many bits more */
-	uint32_t unused;
 	char root[CRASH_ROOTS][CRASH_PATH]; /* the second is never traced */
 	char trace[CRASH_PATH];
 	uint8_t classes[CRASH_EVENTS];

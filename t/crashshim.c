@@ -625,11 +625,3 @@ int mdb_env_set_mapsize(void *env, size_t size)
 
 	return real(env, size >> crash_page()->map_shift);
 }
-
-/* A small bound of what one commit takes, for the daemon alone, which is linked with --wrap. */
-size_t __real_kvmem_count(const void *m) __attribute__((weak));
-size_t __wrap_kvmem_count(const void *m);
-size_t __wrap_kvmem_count(const void *m)
-{
-	return __real_kvmem_count(m) << crash_page()->page_shift;
-}

@@ -101,10 +101,11 @@ int store_pinned(struct store *s, uint64_t limit, struct store_pins *out); /* ZS
 /* --- views: a snapshot and an overlay ------------------------------------------------------------------- */
 struct view;
 /*
- * snap is referenced (NULL: empty base). Overlay bounded by VIEW_PAGES_MAX estimated dirty pages: kv_put
+ * snap is referenced (NULL: empty base). Overlay bounded by view_pages_max() estimated dirty pages: kv_put
  * answers ZS_ELIMIT.
  */
 #define VIEW_PAGES_MAX 32768
+size_t view_pages_max(void);                                 /* VIEW_PAGES_MAX; tests link a lower one */
 int view_new(struct snap *snap, struct view **out);
 void view_free(struct view *v);
 /* A handle over both; several may be open; puts of one are seen by all (same thread). A view whose snapshot

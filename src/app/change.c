@@ -16,7 +16,7 @@
 #include "seal/splice.h"
 #include "version.h"
 
-#define SPLICE_NAMES (VIEW_PAGES_MAX / 4)
+#define SPLICE_NAMES (view_pages_max() / 4)
 
 /* One change being prepared; handles are open while it lasts. */
 struct preparing {

@@ -20,7 +20,7 @@
 #include "faultmark.h"
 #include "version.h"
 
-#define ROUND_PAGES (VIEW_PAGES_MAX / 16) /* of records; chain and signatures come on top */
+#define ROUND_PAGES (view_pages_max() / 16) /* of records; chain and signatures come on top */
 #define ROUNDS_FREE 32                    /* at most so many without the bar */
 #define BAR_SIGNATURES 256                /* the bar comes down when the last round made no more */
 

@@ -18,7 +18,7 @@
 #include "faultmark.h"
 #include "version.h"
 
-#define ROUTINE_PAGES (VIEW_PAGES_MAX / 2) /* of one version */
+#define ROUTINE_PAGES (view_pages_max() / 2) /* of one version */
 #define CLOSE_S 60       /* a routine version closes so long after the last one */
 #define OPEN_S 2         /* but is open for a moment */
 #define LIFE_S 600       /* a job's times are those of its beginning: then the next one goes on */

@@ -124,7 +124,7 @@ static int write_routine(struct version_job *j, struct kv *kv, struct signset *s
 
 	for (struct signing *g = s->head; !err && g; g = g->link)
 		for (struct signing_item *it = g->head; !err && it; it = it->next)
-			if (view_pages(j->view) < VIEW_PAGES_MAX * 3 / 4 && routine_still_fits(kv, it))
+			if (view_pages(j->view) < view_pages_max() * 3 / 4 && routine_still_fits(kv, it))
 				err = write_item(j, kv, it, w);
 	return err;
 }

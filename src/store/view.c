@@ -121,7 +121,7 @@ static int over_put(struct view *v, const void *key, size_t klen, uint8_t mark, 
 {
 	int rc;
 
-	if (pages_of(kvmem_count(v->over) + 1, kvmem_octets(v->over) + klen + vlen + 1) > VIEW_PAGES_MAX)
+	if (pages_of(kvmem_count(v->over) + 1, kvmem_octets(v->over) + klen + vlen + 1) > view_pages_max())
 		return ZS_ELIMIT;
 	v->scratch.len = 0;
 	wr_u8(&v->scratch, mark);

@@ -58,6 +58,7 @@ class Zoneseal:
         self.rig, self.name = rig, rig.unique("zoneseal")
         self.dir, self.addr = rig.dir(self.name), rig.address()
         self.process, self.killed, self.peer = None, False, None  # peer: an address that may transfer
+        self.pages = None  # the bound of a version, where a test has a lower one than the daemon's
         self.socket = os.path.join(self.dir, "ctl")
         self.state_dir = os.path.join(self.dir, "state")
         self.conf_path = os.path.join(self.dir, "zoneseal.yaml")
@@ -112,6 +113,8 @@ class Zoneseal:
 
     def start(self, wait=True, env=None, program="zoneseald"):
         self.write_conf()
+        if self.pages:
+            program, env = "zoneseald-clk", dict(env or {}, ZONESEAL_TEST_PAGES=str(self.pages))
         argv = [os.path.join(build_dir(), program), "-c", self.conf_path, "-f"]
         self.process = Process(self.name, argv, os.path.join(self.dir, "log"), env=env).start()
         self.killed = False
