@@ -270,6 +270,7 @@ class Campaign:
             start = w.page.count()
         sc.act(w, True)
         sc.goal(w)
+        w.has_said(sc.says)
         count = w.page.count()
         w.kill()
         self.calls[sc.name] = classes = w.page.classes(count)[start:]

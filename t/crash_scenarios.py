@@ -56,6 +56,7 @@ class Scenario:
     zones = (ZONE, )
     hsm = False
     map_shift, pages = 0, None
+    says = None         # in its log, when nothing happens to it
     policy = {}
     unneeded = ()       # where key ids may vanish
     from_start = True   # events are numbered from the start of the daemon, not from act()
@@ -227,6 +228,7 @@ class LargeChange(Change):
 
     name = "large-change"
     pages = 16  # instead of 32,768
+    says = "event=large"
 
     @staticmethod
     def make(zone, serial):
@@ -348,6 +350,16 @@ class Rollback(Scenario):
         if not released:
             w.ordered("zone release", "release", zones=[ZONE])
         super().change(w)
+
+
+class RollbackBuild(Rollback):
+    """A rollback that is too large for one commit: the older content is gathered from the store and its history, and built
+    like a transfer."""
+
+    name = "rollback-build"
+    pages = LargeChange.pages
+    make = staticmethod(LargeChange.make)
+    says = "event=rollback version="
 
 
 class Orders(Scenario):
@@ -477,6 +489,6 @@ class Purge(Scenario):
 
 
 SCENARIOS = [Scenario(), FirstBuildHsm(), Change(), ChangeIxfr(), LargeChange(), History(), ChangeHsm(), Refresh(), RefreshHsm(),
-             Reload(), MapGrowth(), KeyGeneration(), Chain(), Compaction(), Rollback(), Orders(), Backup(), Restore(), Purge()]
+             Reload(), MapGrowth(), KeyGeneration(), Chain(), Compaction(), Rollback(), RollbackBuild(), Orders(), Backup(), Restore(), Purge()]
 
 FAILURES = {"eio": errno.EIO, "fsync": errno.EIO, "enospc": errno.ENOSPC, "full": errno.ENOSPC}

@@ -502,6 +502,12 @@ class World:
         """What was hit in the point that is on."""
         return self.page.hit() or self.last_hit
 
+    def has_said(self, text):
+        """Since its last start: else a scenario is not about what it is called after."""
+        with open(self.log_path, errors="replace") as f:
+            if text and text not in f.read().rpartition("--- start ")[2]:
+                raise Wrong("the log has no `%s`" % text)
+
     def alive(self):
         if self.proc is None:
             raise Died("not running")
