@@ -260,20 +260,32 @@ void fill_view(struct world *w, struct kv *kv, bool routine)
 	}
 }
 
+struct view *open_view(struct world *w, struct kv **kv, struct kv **base)
+{
+	struct snap *sn = NULL;
+	struct view *v;
+
+	if (store_snap(w->s, &sn) != 0)
+		ck_assert_uint_eq(w->n, 0);
+	ck_assert_int_eq(view_new(sn, &v), 0);
+	if (base) {
+		*base = NULL;
+		if (sn)
+			ck_assert_int_eq(snap_kv(sn, base), 0);
+	}
+	ck_assert_int_eq(view_kv(v, kv), 0);
+	snap_unref(sn);
+	return v;
+}
+
 void make_version(struct world *w, bool routine, extra_fn extra)
 {
 	struct state *st = &w->st[w->n];
 	uint32_t serial = w->n ? w->st[w->n - 1].serial + 1 : 0xfffffff0;
 	uint32_t from = w->upstream;
-	struct snap *sn = NULL;
-	struct view *v;
-	struct kv *kv, *base = NULL;
+	struct kv *kv, *base;
+	struct view *v = open_view(w, &kv, &base);
 
-	store_snap(w->s, &sn);
-	ck_assert_int_eq(view_new(sn, &v), 0);
-	if (sn)
-		ck_assert_int_eq(snap_kv(sn, &base), 0);
-	ck_assert_int_eq(view_kv(v, &kv), 0);
 	fill_view(w, kv, routine);
 	put_soa(w, kv, serial);
 	w->upstream += !routine;
@@ -283,7 +295,6 @@ void make_version(struct world *w, bool routine, extra_fn extra)
 	kv_close(base);
 	ck_assert_int_eq(store_commit(w->s, v, &st->version), 0);
 	view_free(v);
-	snap_unref(sn);
 	st->serial = serial;
 	st->upstream = w->upstream;
 	read_state(w, st);

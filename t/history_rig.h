@@ -64,6 +64,8 @@ void put_set(struct kv *kv, const uint8_t *key, size_t klen, struct rrset *set);
 size_t soa_rdata(uint8_t *out, uint32_t serial);
 void put_soa(struct world *w, struct kv *kv, uint32_t serial);
 void fill_view(struct world *w, struct kv *kv, bool routine);
+/* A view over what is live, and a handle of it. base: one of what is live, if anything is; may be NULL. */
+struct view *open_view(struct world *w, struct kv **kv, struct kv **base);
 typedef void (*extra_fn)(struct world *w, struct view *v);
 void make_version(struct world *w, bool routine, extra_fn extra);
 

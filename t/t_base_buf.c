@@ -112,6 +112,30 @@ START_TEST(test_growing_bound)
 }
 END_TEST
 
+START_TEST(test_text)
+{
+	char octets[WR_TEXT + 8], many[WR_TEXT + 1];
+	struct wr w = wr_fixed(octets, sizeof octets);
+
+	memset(many, 'x', sizeof many);
+	wr_printf(&w, "%s %d", "seven", 7);
+	ck_assert_int_eq(w.err, 0);
+	ck_assert_uint_eq(w.len, 7);
+	ck_assert_mem_eq(octets, "seven 7", 7);
+	wr_printf(&w, "%.*s", WR_TEXT - 1, many);
+	ck_assert_int_eq(w.err, 0);
+	ck_assert_uint_eq(w.len, 7 + WR_TEXT - 1);
+	wr_printf(&w, "%s", "the room");
+	ck_assert_int_eq(w.err, ZS_EFULL);
+	w = wr_fixed(octets, sizeof octets);
+	wr_printf(&w, "%.*s", WR_TEXT, many);
+	ck_assert_int_eq(w.err, ZS_ELIMIT);
+	ck_assert_uint_eq(w.len, 0);
+	wr_printf(&w, "behind an error");
+	ck_assert_uint_eq(w.len, 0);
+}
+END_TEST
+
 START_TEST(test_plain_loads)
 {
 	uint8_t b[8];
@@ -130,6 +154,7 @@ int main(void)
 		test_read_past_end,
 		test_fixed_bound,
 		test_growing_bound,
+		test_text,
 		test_plain_loads,
 	};
 

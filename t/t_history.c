@@ -66,7 +66,6 @@ START_TEST(test_large_version)
 	struct rrset set = { .owner = ZONE, .type = 65290, .nrr = 1, .rr = &rr };
 	struct world *w = world_new(5);
 	struct history_head h = { 0 };
-	struct snap *sn;
 	struct view *v;
 	struct kv *kv, *base;
 	struct diff *d;
@@ -82,10 +81,7 @@ START_TEST(test_large_version)
 	ck_assert_int_eq(history_open(kv, w->st[1].serial, w->st[2].serial, 5000, &d), ZS_ELIMIT);
 	kv_close(kv);
 
-	ck_assert_int_eq(store_snap(w->s, &sn), 0);
-	ck_assert_int_eq(view_new(sn, &v), 0);
-	ck_assert_int_eq(snap_kv(sn, &base), 0);
-	ck_assert_int_eq(view_kv(v, &kv), 0);
+	v = open_view(w, &kv, &base);
 	put_set(kv, key, key_record(key, okey, name_okey(ZONE, okey), set.type), &set);
 	put_soa(w, kv, w->st[2].serial + 1);
 	ck_assert_int_eq(history_write(v, base, &h), 0);
@@ -97,7 +93,6 @@ START_TEST(test_large_version)
 	ck_assert_uint_gt(d->octets, sizeof huge);
 	diff_close(d);
 	view_free(v);
-	snap_unref(sn);
 	world_free(w);
 }
 END_TEST
@@ -114,16 +109,12 @@ START_TEST(test_steady_work)
 	serial = w->st[0].serial;
 	for (unsigned i = 0; i < 200; i++) {
 		struct history_head h = { .time = w->now, .kind = HISTORY_ROUTINE };
-		struct snap *sn;
 		struct view *v;
 		struct kv *kv, *base;
 		uint64_t version;
 		bool merged;
 
-		ck_assert_int_eq(store_snap(w->s, &sn), 0);
-		ck_assert_int_eq(view_new(sn, &v), 0);
-		ck_assert_int_eq(snap_kv(sn, &base), 0);
-		ck_assert_int_eq(view_kv(v, &kv), 0);
+		v = open_view(w, &kv, &base);
 		put_soa(w, kv, ++serial);
 		ck_assert_int_eq(history_write(v, base, &h), 0);
 		ck_assert_int_eq(history_merge(v, w->now, i < 100 ? 1000000 : 3600, &merged), 0);
@@ -133,7 +124,6 @@ START_TEST(test_steady_work)
 			most = view_changes(v);
 		ck_assert_int_eq(store_commit(w->s, v, &version), 0);
 		view_free(v);
-		snap_unref(sn);
 		w->now += 600;
 	}
 	ck_assert_uint_le(most, 4); /* SOA, entry, totals, one entry deleted */

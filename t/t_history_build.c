@@ -31,15 +31,12 @@ static struct build *build_content(struct world *w, unsigned n, bool routine, ui
 {
 	uint8_t first = TAB_RECORDS;
 	struct build *b;
-	struct snap *sn;
 	struct view *v;
 	struct kv *kv;
 	struct kv_item it;
 	int rc;
 
-	ck_assert_int_eq(store_snap(w->s, &sn), 0);
-	ck_assert_int_eq(view_new(sn, &v), 0);
-	ck_assert_int_eq(view_kv(v, &kv), 0);
+	v = open_view(w, &kv, NULL);
 	for (unsigned i = 0; i < n; i++)
 		fill_view(w, kv, routine);
 	put_soa(w, kv, serial);
@@ -48,7 +45,6 @@ static struct build *build_content(struct world *w, unsigned n, bool routine, ui
 		append_renumbered(w, b, &it);
 	kv_close(kv);
 	view_free(v);
-	snap_unref(sn);
 	ck_assert_int_eq(build_checkpoint(b), 0);
 	return b;
 }
@@ -407,7 +403,6 @@ START_TEST(test_content_does_not_fit)
 {
 	struct world *w = world_new(0x70);
 	struct got g = { .soa = false };
-	struct snap *sn;
 	struct view *v;
 	struct kv *kv;
 	uint64_t version;
@@ -418,9 +413,7 @@ START_TEST(test_content_does_not_fit)
 	w->big = 30;
 	make_version(w, false, NULL);
 	make_version(w, false, NULL);
-	ck_assert_int_eq(store_snap(w->s, &sn), 0);
-	ck_assert_int_eq(view_new(sn, &v), 0);
-	ck_assert_int_eq(view_kv(v, &kv), 0);
+	v = open_view(w, &kv, NULL);
 	for (int rc = kv_seek(kv, &from, 1, &it); rc == 0 && it.key[0] == TAB_RECORDS;
 	     rc = kv_seek(kv, key, klen + 1, &it)) {
 		klen = it.klen;
@@ -432,7 +425,6 @@ START_TEST(test_content_does_not_fit)
 	kv_close(kv);
 	ck_assert_int_eq(store_commit(w->s, v, &version), 0);
 	view_free(v);
-	snap_unref(sn);
 	ck_assert_int_eq(history_content(open_live, w, version, w->st[0].version, take, &g), ZS_EFORMAT);
 	set_free(&g.set);
 	world_free(w);

@@ -1,46 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The store of one zone: versions, snapshots, builds, damage, the bounded set of open environments. */
-#include "t_store_util.h"
+#include "t_store_fix.h"
 
 #include <fcntl.h>
 #include <lmdb.h>
 
 #include "base/crc.h"
 #include "t_suite.h"
-
-struct fix {
-	char state[64];
-	struct store_dir *d;
-	struct store *s;
-	enum store_health health;
-};
-
-static void fix_open(struct fix *f, const struct store_dir_opts *opts)
-{
-	static const struct store_dir_opts none = { 0 };
-
-	ck_assert_int_eq(store_dir_open(f->state, opts ? opts : &none, &f->d), 0);
-	ck_assert_int_eq(store_open(f->d, ZONE, &f->s, &f->health), 0);
-}
-
-static void fix_close(struct fix *f)
-{
-	store_close(f->s);
-	store_dir_close(f->d);
-}
-
-static void fix_new(struct fix *f, const struct store_dir_opts *opts)
-{
-	make_dir(f->state);
-	fix_open(f, opts);
-	ck_assert_int_eq(f->health, STORE_EMPTY);
-}
-
-static void fix_end(struct fix *f)
-{
-	fix_close(f);
-	rm_tree(f->state);
-}
 
 static void fix_commit(struct fix *f, uint32_t from, uint32_t to, uint32_t salt, uint64_t want)
 {

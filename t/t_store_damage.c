@@ -1,43 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Damaged generations: set aside at once, marked and kept when they are replaced, over restarts; how many. */
-#include "t_store_util.h"
+#include "t_store_fix.h"
 
 #include <dirent.h>
 
 #include "t_suite.h"
-
-struct fix {
-	char state[64];
-	struct store_dir *d;
-	struct store *s;
-	enum store_health health;
-};
-
-static void fix_open(struct fix *f)
-{
-	static const struct store_dir_opts none = { 0 };
-
-	ck_assert_int_eq(store_dir_open(f->state, &none, &f->d), 0);
-	ck_assert_int_eq(store_open(f->d, ZONE, &f->s, &f->health), 0);
-}
-
-static void fix_close(struct fix *f)
-{
-	store_close(f->s);
-	store_dir_close(f->d);
-}
-
-static void fix_new(struct fix *f)
-{
-	make_dir(f->state);
-	fix_open(f);
-}
-
-static void fix_end(struct fix *f)
-{
-	fix_close(f);
-	rm_tree(f->state);
-}
 
 static void fix_commit(struct fix *f, uint32_t salt, uint64_t want)
 {
@@ -116,7 +83,7 @@ START_TEST(aside_at_once)
 	struct kv *kv;
 	char name[64];
 
-	fix_new(&f);
+	fix_new(&f, NULL);
 	ck_assert_int_eq(store_set_aside(f.s), ZS_ENOENT);
 	store_aside_name(f.s, name, sizeof name);
 	ck_assert_str_eq(name, "");
@@ -140,7 +107,7 @@ START_TEST(aside_at_once)
 	fix_commit(&f, 2, 1);
 	ck_assert(has_file(&f, "2.mdb"));
 	fix_close(&f);
-	fix_open(&f);
+	fix_open(&f, NULL);
 	ck_assert_int_eq(f.health, STORE_READY);
 	ck_assert(!store_is_damaged(f.s));
 	now_has(&f, 2, 1);
@@ -153,11 +120,11 @@ START_TEST(aside_then_restart)
 {
 	struct fix f;
 
-	fix_new(&f);
+	fix_new(&f, NULL);
 	fix_commit(&f, 1, 1);
 	ck_assert_int_eq(store_set_aside(f.s), 0);
 	fix_close(&f);
-	fix_open(&f);
+	fix_open(&f, NULL);
 	ck_assert_int_eq(f.health, STORE_EMPTY);
 	ck_assert(has_file(&f, "1.mdb.damaged-1"));
 	fix_commit(&f, 2, 1);
@@ -175,7 +142,7 @@ START_TEST(aside_during_a_build)
 	struct build *b;
 	uint64_t version;
 
-	fix_new(&f);
+	fix_new(&f, NULL);
 	fix_commit(&f, 1, 1);
 	b = build_all(&f, 2);
 	ck_assert_int_eq(store_set_aside(f.s), 0);
@@ -194,7 +161,7 @@ START_TEST(marked)
 	struct kv *kv;
 	char name[64];
 
-	fix_new(&f);
+	fix_new(&f, NULL);
 	ck_assert_int_eq(store_mark_damaged(f.s, 0), ZS_ESTALE);
 	fix_commit(&f, 1, 1);
 	ck_assert(!store_is_damaged(f.s));
@@ -204,7 +171,7 @@ START_TEST(marked)
 	/* served and written as before, and the mark outlives a restart */
 	fix_commit(&f, 2, 2);
 	fix_close(&f);
-	fix_open(&f);
+	fix_open(&f, NULL);
 	ck_assert_int_eq(f.health, STORE_READY);
 	ck_assert(store_is_damaged(f.s));
 	now_has(&f, 2, 2);
@@ -232,7 +199,7 @@ START_TEST(marked_too_late)
 {
 	struct fix f;
 
-	fix_new(&f);
+	fix_new(&f, NULL);
 	fix_commit(&f, 1, 1);
 	rebuild(&f, 2, 2);
 	fix_commit(&f, 3, 3);
@@ -251,7 +218,7 @@ START_TEST(marked_then_crash)
 	char path[512];
 	FILE *out;
 
-	fix_new(&f);
+	fix_new(&f, NULL);
 	fix_commit(&f, 1, 1);
 	ck_assert_int_eq(store_mark_damaged(f.s, 1), 0);
 	copy_file(&f, "1.mdb", "copy");
@@ -260,7 +227,7 @@ START_TEST(marked_then_crash)
 	fix_close(&f);
 	copy_file(&f, "copy", "1.mdb");
 	copy_file(&f, "copy-of-mark", "DAMAGED");
-	fix_open(&f);
+	fix_open(&f, NULL);
 	ck_assert_int_eq(f.health, STORE_READY);
 	ck_assert(!store_is_damaged(f.s));
 	ck_assert(!has_file(&f, "1.mdb"));
@@ -272,7 +239,7 @@ START_TEST(marked_then_crash)
 	ck_assert_ptr_nonnull(out);
 	fputs("2.mdb\n", out);
 	fclose(out);
-	fix_open(&f);
+	fix_open(&f, NULL);
 	ck_assert(!store_is_damaged(f.s));
 	ck_assert(!has_file(&f, "DAMAGED"));
 	fix_end(&f);
@@ -299,7 +266,7 @@ START_TEST(bounded)
 	struct fix f;
 	char name[64];
 
-	fix_new(&f);
+	fix_new(&f, NULL);
 	for (unsigned i = 0; i < 20; i++) {
 		fix_commit(&f, i, 1);
 		ck_assert_int_eq(store_set_aside(f.s), 0);

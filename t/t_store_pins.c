@@ -1,31 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What snapshots of old versions keep from being reused, and what giving them back sets free. */
-#include "t_store_util.h"
+#include "t_store_fix.h"
 
 #include "t_suite.h"
 
 #define NUMBERS 2000
 #define NO_LIMIT UINT64_MAX
-
-struct fix { char state[64]; struct store_dir *d; struct store *s; uint64_t version; };
-
-static void fix_new(struct fix *f)
-{
-	static const struct store_dir_opts none = { 0 };
-	enum store_health h;
-
-	make_dir(f->state);
-	f->version = 0;
-	ck_assert_int_eq(store_dir_open(f->state, &none, &f->d), 0);
-	ck_assert_int_eq(store_open(f->d, ZONE, &f->s, &h), 0);
-}
-
-static void fix_end(struct fix *f)
-{
-	store_close(f->s);
-	store_dir_close(f->d);
-	rm_tree(f->state);
-}
 
 static void commits(struct fix *f, unsigned n)
 {
@@ -71,7 +51,7 @@ START_TEST(pages_of_the_live_file)
 	uint64_t octets_a, octets_b;
 	struct fix f;
 
-	fix_new(&f);
+	fix_new(&f, NULL);
 	ck_assert_uint_eq(pins(&f, 0).octets, 0); /* nothing is out */
 	commits(&f, 2);
 	a = take(&f);
@@ -109,7 +89,7 @@ START_TEST(pages_come_back)
 	struct fix f;
 	struct snap *a;
 
-	fix_new(&f);
+	fix_new(&f, NULL);
 	commits(&f, 2);
 	a = take(&f);
 	commits(&f, 20);
@@ -137,7 +117,7 @@ START_TEST(a_file_stays_in_proportion)
 	struct fix f;
 	struct snap *a;
 
-	fix_new(&f);
+	fix_new(&f, NULL);
 	commits(&f, 2);
 	size = store_bytes(f.s);
 	for (unsigned reader = 0; reader < 4; reader++) {
@@ -164,7 +144,7 @@ START_TEST(a_large_file_may_pin_as_much_as_is_in_it)
 	struct fix f;
 	struct snap *a;
 
-	fix_new(&f);
+	fix_new(&f, NULL);
 	build(&f, large);
 	size = store_bytes(f.s);
 	ck_assert_uint_gt(size, (uint64_t)16 << 20);
@@ -186,7 +166,7 @@ START_TEST(files_of_replaced_generations)
 	uint64_t one;
 	struct fix f;
 
-	fix_new(&f);
+	fix_new(&f, NULL);
 	build(&f, NUMBERS);
 	a = take(&f);
 	one = store_bytes(f.s);
@@ -225,7 +205,7 @@ START_TEST(a_snapshot_outlives_its_store)
 	struct fix f;
 	struct kv *kv;
 
-	fix_new(&f);
+	fix_new(&f, NULL);
 	commits(&f, 1);
 	a = take(&f);
 	build(&f, NUMBERS);

@@ -4,7 +4,7 @@
  * number, and versions go on. What that meets: readers of the old file, a build that is under way, a full
  * disk, a caller who has enough, a value that does not pass.
  */
-#include "t_store_util.h"
+#include "t_store_fix.h"
 
 #include <errno.h>
 
@@ -14,29 +14,10 @@
 
 #define NUMBERS 6000 /* more than one turn of the copier */
 
-struct fix {
-	char state[64];
-	struct store_dir *d;
-	struct store *s;
-	enum store_health health;
-};
-
 static const struct store_copy_opts plain = { 0 };
 
-static void fix_open(struct fix *f)
-{
-	/* builds find no room: a renewal needs none of what is set aside */
-	struct store_dir_opts o = { .min_free = (uint64_t)1 << 60 };
-
-	ck_assert_int_eq(store_dir_open(f->state, &o, &f->d), 0);
-	ck_assert_int_eq(store_open(f->d, ZONE, &f->s, &f->health), 0);
-}
-
-static void fix_close(struct fix *f)
-{
-	store_close(f->s);
-	store_dir_close(f->d);
-}
+/* Builds find no room: a renewal needs none of what is set aside. */
+static const struct store_dir_opts no_room = { .min_free = (uint64_t)1 << 60 };
 
 /* The shim knows files that were opened while it looked. */
 static void idle(const struct fix *f)
@@ -45,27 +26,24 @@ static void idle(const struct fix *f)
 }
 
 /* Version 1, made where there is room, and version 2 over it. */
-static void fix_new(struct fix *f)
+static void begin(struct fix *f)
 {
-	static const struct store_dir_opts none = { 0 };
 	uint64_t version;
 
 	make_dir(f->state);
 	idle(f);
-	ck_assert_int_eq(store_dir_open(f->state, &none, &f->d), 0);
-	ck_assert_int_eq(store_open(f->d, ZONE, &f->s, &f->health), 0);
+	fix_open(f, NULL);
 	ck_assert_int_eq(commit_nums(f->s, 1, NUMBERS, 1, &version), 0);
 	fix_close(f);
-	fix_open(f);
+	fix_open(f, &no_room);
 	ck_assert_int_eq(commit_nums(f->s, 10, 20, 2, &version), 0);
 	ck_assert_uint_eq(version, 2);
 }
 
-static void fix_end(struct fix *f)
+static void end(struct fix *f)
 {
 	crash_arm(CRASH_OFF, f->state, 0, 0, -1);
-	fix_close(f);
-	rm_tree(f->state);
+	fix_end(f);
 }
 
 /* The calls of a commit: how many there are, counted over one that goes well. */
@@ -121,7 +99,7 @@ START_TEST(versions_go_on)
 	uint64_t version;
 	long n;
 
-	fix_new(&f);
+	begin(&f);
 	ck_assert_int_eq(store_renew(f.s, &plain, &out), ZS_ENOENT);
 	n = calls(&f, 3); /* version 3 */
 	ck_assert_int_ge(n, 2);
@@ -151,9 +129,9 @@ START_TEST(versions_go_on)
 	}
 	ck_assert(!has_file(&f, "1.mdb"));
 	fix_close(&f);
-	fix_open(&f);
+	fix_open(&f, &no_room);
 	now_has(&f, (uint32_t)version, version);
-	fix_end(&f);
+	end(&f);
 }
 END_TEST
 
@@ -178,7 +156,7 @@ START_TEST(what_may_go_wrong)
 	struct fix f;
 	long n;
 
-	fix_new(&f);
+	begin(&f);
 	ck_assert_int_eq(failing(&f, calls(&f, 3), 9), ZS_EIO);
 	ck_assert_int_eq(store_renew(f.s, &cancelled, &out), ZS_ECANCEL);
 	ck_assert(!out.target);
@@ -200,9 +178,9 @@ START_TEST(what_may_go_wrong)
 	ck_assert_int_ge(n, 5);
 	ck_assert_int_eq(failing(&f, 1000, 4), 0);
 	fix_close(&f);
-	fix_open(&f);
+	fix_open(&f, &no_room);
 	now_has(&f, 4, 4);
-	fix_end(&f);
+	end(&f);
 }
 END_TEST
 
@@ -215,7 +193,7 @@ START_TEST(beside_a_build)
 	struct fix f;
 	uint64_t version;
 
-	fix_new(&f);
+	begin(&f);
 	fix_close(&f);
 	ck_assert_int_eq(store_dir_open(f.state, &none, &f.d), 0);
 	ck_assert_int_eq(store_open(f.d, ZONE, &f.s, &f.health), 0);
@@ -235,9 +213,9 @@ START_TEST(beside_a_build)
 	ck_assert_uint_eq(version, 4);
 	now_has(&f, 7, 4);
 	fix_close(&f);
-	fix_open(&f);
+	fix_open(&f, &no_room);
 	now_has(&f, 7, 4);
-	fix_end(&f);
+	end(&f);
 }
 END_TEST
 
@@ -249,7 +227,7 @@ START_TEST(the_newest_is_not_given_up)
 	struct store_pins pins;
 	struct fix f;
 
-	fix_new(&f);
+	begin(&f);
 	for (int i = 0; i < 3; i++) {
 		ck_assert_int_eq(store_snap(f.s, &held[i]), 0);
 		ck_assert_int_eq(failing(&f, 1, 9), ZS_EIO);
@@ -261,7 +239,7 @@ START_TEST(the_newest_is_not_given_up)
 	for (int i = 0; i < 3; i++)
 		snap_unref(held[i]);
 	now_has(&f, 2, 2);
-	fix_end(&f);
+	end(&f);
 }
 END_TEST
 
@@ -271,7 +249,7 @@ START_TEST(what_fails_beside_it_damages_nothing)
 	struct fix f;
 	int rc = ZS_EIO;
 
-	fix_new(&f);
+	begin(&f);
 	for (long at = 1; rc; at++) {
 		char lock[512];
 
@@ -292,7 +270,7 @@ START_TEST(what_fails_beside_it_damages_nothing)
 		}
 		now_has(&f, 2, 2);
 	}
-	fix_end(&f);
+	end(&f);
 }
 END_TEST
 

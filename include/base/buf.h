@@ -56,6 +56,9 @@ void wr_u16(struct wr *w, uint16_t v);
 void wr_u32(struct wr *w, uint32_t v);
 void wr_u64(struct wr *w, uint64_t v);
 void wr_bytes(struct wr *w, const void *p, size_t len);
+/* Text without the final NUL. A piece of WR_TEXT octets or more is not written: ZS_ELIMIT. */
+#define WR_TEXT 2048
+void wr_printf(struct wr *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Makes room for len octets and returns where to put them; NULL and err when there is none. */
 uint8_t *wr_space(struct wr *w, size_t len);
 /* Overwrites two or four octets written before; at + size <= len. */

@@ -24,23 +24,16 @@ static int open_base(void *ctx, struct kv **out)
 static int on_record(void *ctx, const struct rr *rr)
 {
 	struct build_job *b = ctx;
-	struct transfer *t = b->in;
+	int err;
 
 	if (atomic_load(&b->cancelled))
 		return ZS_ECANCEL;
 	if (rr->type == T_SOA)
-		return transfer_take_soa(t, rr);
-	switch (intake_record(&t->intake, rr)) {
-	case INTAKE_KEEP:
-		return transfer_add(t, rr, 0);
-	case INTAKE_ASIDE:
-		return transfer_add(t, rr, TRANSFER_ASIDE);
-	case INTAKE_DROP:
-		return 0;
-	default:
-		snprintf(b->reason, sizeof(b->reason), "%s", intake_reason_text(t->intake.discard));
-		return ZS_EHELD;
-	}
+		return transfer_take_soa(b->in, rr);
+	err = transfer_take(b->in, rr);
+	if (err == ZS_EHELD)
+		snprintf(b->reason, sizeof(b->reason), "%s", intake_reason_text(b->in->intake.discard));
+	return err;
 }
 
 /* Both have the same SOA. */

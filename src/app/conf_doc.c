@@ -20,7 +20,7 @@ static void prose(struct wr *w, const char *indent, const char *text)
 		size_t word = strcspn(text, " ");
 
 		if (!column || column + 1 + word > DOC_COLUMNS) {
-			conf_print(w, "%s%s# ", column ? "\n" : "", indent);
+			wr_printf(w, "%s%s# ", column ? "\n" : "", indent);
 			column = strlen(indent) + 2;
 		} else {
 			wr_u8(w, ' ');
@@ -47,7 +47,7 @@ static void put_default(struct wr *w, const struct conf_opt *o)
 		size_t len = strcspn(p, ",");
 		bool quote = *p == ':';
 
-		conf_print(w, "%s%s%.*s%s", sep, quote ? "\"" : "", (int)len, p, quote ? "\"" : "");
+		wr_printf(w, "%s%s%.*s%s", sep, quote ? "\"" : "", (int)len, p, quote ? "\"" : "");
 		sep = ", ";
 		p += len;
 		p += strspn(p, ", ");
@@ -61,13 +61,13 @@ static void put_value(struct wr *w, const struct conf_opt *o)
 		const char *sep = "{";
 
 		for (const struct conf_opt *s = o->sub; s->name; s++) {
-			conf_print(w, "%s%s: ", sep, s->name);
+			wr_printf(w, "%s%s: ", sep, s->name);
 			put_value(w, s);
 			sep = ", ";
 		}
 		wr_u8(w, '}');
 	} else if (o->sample) {
-		conf_print(w, "%s", o->sample);
+		wr_printf(w, "%s", o->sample);
 	} else if (o->def) {
 		put_default(w, o);
 	}
@@ -79,7 +79,7 @@ static void sample_options(struct wr *w, const struct conf_opt *table)
 		if (o->flags & OF_RESERVED)
 			continue;
 		prose(w, "  ", o->doc);
-		conf_print(w, "  #%s: ", o->name);
+		wr_printf(w, "  #%s: ", o->name);
 		put_value(w, o);
 		wr_u8(w, '\n');
 	}
@@ -89,7 +89,7 @@ static void sample_items(struct wr *w, const struct conf_opt *section)
 {
 	bool first = true;
 
-	conf_print(w, "#%s:\n", section->name);
+	wr_printf(w, "#%s:\n", section->name);
 	for (const struct conf_opt *o = section->sub; o->name; o++) {
 		bool template = !strcmp(section->name, "templates");
 
@@ -97,16 +97,16 @@ static void sample_items(struct wr *w, const struct conf_opt *section)
 			continue;
 		if (!template)
 			prose(w, first ? "  " : "    ", o->doc);
-		conf_print(w, "%s%s: ", first ? "  #- " : "    #", o->name);
+		wr_printf(w, "%s%s: ", first ? "  #- " : "    #", o->name);
 		if (template && first)
-			conf_print(w, "hosted");
+			wr_printf(w, "hosted");
 		else
 			put_value(w, o);
 		wr_u8(w, '\n');
 		first = false;
 	}
 	if (section->sample)
-		conf_print(w, "  #- %s\n", section->sample);
+		wr_printf(w, "  #- %s\n", section->sample);
 }
 
 char *conf_sample(void)
@@ -123,10 +123,10 @@ char *conf_sample(void)
 		if (o->type == CT_ITEMS) {
 			sample_items(&w, o);
 		} else if (o->type == CT_MAP) {
-			conf_print(&w, "%s:\n", o->name);
+			wr_printf(&w, "%s:\n", o->name);
 			sample_options(&w, o->sub);
 		} else {
-			conf_print(&w, "%s: %s\n", o->name, o->sample);
+			wr_printf(&w, "%s: %s\n", o->name, o->sample);
 		}
 	}
 	wr_u8(&w, 0);
@@ -144,10 +144,10 @@ static void mdoc_text(struct wr *w, const char *text)
 
 	for (; *text; text++) {
 		if (start && (*text == '.' || *text == '\''))
-			conf_print(w, "\\&");
+			wr_printf(w, "\\&");
 		start = false;
 		if (*text == '\\') {
-			conf_print(w, "\\e");
+			wr_printf(w, "\\e");
 		} else if (*text == ' ' && (text[-1] == '.' || text[-1] == '?') &&
 			   isupper((uint8_t)text[1])) {
 			wr_u8(w, '\n');
@@ -166,10 +166,10 @@ static void man_words(struct wr *w, const struct conf_opt *o)
 	for (const struct conf_word *word = o->words; word->word; word++) {
 		if (word->reserved || !strcmp(word->word, "true") || !strcmp(word->word, "false"))
 			continue;
-		conf_print(w, "%s%s", sep, word->word);
+		wr_printf(w, "%s%s", sep, word->word);
 		sep = ", ";
 	}
-	conf_print(w, ".\n");
+	wr_printf(w, ".\n");
 }
 
 static void man_number(struct wr *w, const struct conf_opt *o, int64_t v)
@@ -179,48 +179,48 @@ static void man_number(struct wr *w, const struct conf_opt *o, int64_t v)
 	else if (o->type == CT_SIZE)
 		conf_print_size(w, (uint64_t)v);
 	else
-		conf_print(w, "%lld", (long long)v);
+		wr_printf(w, "%lld", (long long)v);
 }
 
 static void man_bounds(struct wr *w, const struct conf_opt *o)
 {
-	conf_print(w, "At least ");
+	wr_printf(w, "At least ");
 	man_number(w, o, o->min);
 	if (o->max != INT64_MAX) {
-		conf_print(w, ", at most ");
+		wr_printf(w, ", at most ");
 		man_number(w, o, o->max);
 	}
-	conf_print(w, ".\n");
+	wr_printf(w, ".\n");
 }
 
 static void man_option(struct wr *w, const struct conf_opt *o)
 {
-	conf_print(w, ".It Cm %s\n", o->name);
+	wr_printf(w, ".It Cm %s\n", o->name);
 	mdoc_text(w, o->doc);
 	if (o->words && o->type != CT_UINT)
 		man_words(w, o);
 	else if (o->type != CT_ENUM && o->type != CT_STRING && o->type != CT_MAP)
-		conf_print(w, "Takes %s.\n", conf_types[o->type].expects);
+		wr_printf(w, "Takes %s.\n", conf_types[o->type].expects);
 	if (o->type == CT_UINT || o->type == CT_SIZE || o->type == CT_DURATION)
 		man_bounds(w, o);
 	if (o->flags & OF_REQUIRED)
-		conf_print(w, "Required.\n");
+		wr_printf(w, "Required.\n");
 	if (o->def) {
-		conf_print(w, "Default: ");
+		wr_printf(w, "Default: ");
 		put_default(w, o);
-		conf_print(w, ".\n");
+		wr_printf(w, ".\n");
 	}
 }
 
 static void man_options(struct wr *w, const struct conf_opt *table)
 {
-	conf_print(w, ".Bl -tag -width Ds\n");
+	wr_printf(w, ".Bl -tag -width Ds\n");
 	for (const struct conf_opt *o = table; o->name; o++) {
 		man_option(w, o);
 		if (o->type == CT_MAP && !(o->flags & OF_RESERVED))
 			man_options(w, o->sub);
 	}
-	conf_print(w, ".El\n");
+	wr_printf(w, ".El\n");
 }
 
 char *conf_man_options(void)
@@ -228,10 +228,10 @@ char *conf_man_options(void)
 	struct wr w = wr_growing(DOC_MAX);
 
 	for (const struct conf_opt *o = conf_table; o->name; o++) {
-		conf_print(&w, ".Ss %s\n", o->name);
+		wr_printf(&w, ".Ss %s\n", o->name);
 		mdoc_text(&w, o->doc);
 		if (o->flags & OF_REQUIRED)
-			conf_print(&w, "Required.\n");
+			wr_printf(&w, "Required.\n");
 		if (o->sub && strcmp(o->name, "templates"))
 			man_options(&w, o->sub);
 	}

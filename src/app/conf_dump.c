@@ -22,7 +22,7 @@ static void dump_options(struct wr *w, const struct conf_opt *table, const void 
 
 		if (o->flags & OF_RESERVED || !conf_types[o->type].print)
 			continue;
-		conf_print(w, "%s%s: ", lead, o->name);
+		wr_printf(w, "%s%s: ", lead, o->name);
 		if (conf_types[o->type].print(w, o, base)) {
 			wr_u8(w, '\n');
 			lead = rest;
@@ -56,10 +56,10 @@ static void dump_items(struct wr *w, const struct conf_opt *section, const struc
 		if (!belongs(section, item))
 			continue;
 		if (!head)
-			conf_print(w, "%s:\n", section->name);
+			wr_printf(w, "%s:\n", section->name);
 		head = true;
 		if (!strcmp(section->name, "keystores") && ((const struct conf_keystore *)item)->file)
-			conf_print(w, "  - {name: file, backend: file}\n"); /* nothing else can be set */
+			wr_printf(w, "  - {name: file, backend: file}\n"); /* nothing else can be set */
 		else
 			dump_options(w, section->sub, item, "  - ", "    ");
 	}
@@ -69,10 +69,10 @@ int conf_dump(const struct conf *c, char **out)
 {
 	struct wr w = wr_growing(DUMP_MAX);
 
-	conf_print(&w, "version: 1\n");
+	wr_printf(&w, "version: 1\n");
 	for (const struct conf_opt *o = conf_table; o->name; o++) {
 		if (o->type == CT_MAP) {
-			conf_print(&w, "%s:\n", o->name);
+			wr_printf(&w, "%s:\n", o->name);
 			dump_options(&w, o->sub, c, "  ", "  ");
 		} else if (o->type == CT_ITEMS && o->count_at) {
 			dump_items(&w, o, c);

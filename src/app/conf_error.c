@@ -188,11 +188,11 @@ char *conf_errors_text(const struct conf_errors *errs)
 	for (size_t i = 0; i < errs->n; i++) {
 		const struct conf_error *e = &errs->e[i];
 
-		conf_print(&w, "%s:%d:%d: %s%s\n", e->file, e->line, e->column, e->warning ? "warning: " : "",
-			   e->message);
+		wr_printf(&w, "%s:%d:%d: %s%s\n", e->file, e->line, e->column, e->warning ? "warning: " : "",
+			  e->message);
 	}
 	if (errs->more)
-		conf_print(&w, "%zu more\n", errs->more);
+		wr_printf(&w, "%zu more\n", errs->more);
 	wr_u8(&w, 0);
 	if (w.err) {
 		wr_free(&w);

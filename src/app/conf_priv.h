@@ -147,7 +147,6 @@ char *conf_dup(struct loader *l, const char *s);
 bool conf_ident_ok(const char *s);
 int64_t conf_get_int(const struct conf_opt *o, const void *base);
 void conf_set_int(const struct conf_opt *o, void *base, int64_t v);
-void conf_print(struct wr *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void conf_print_scalar(struct wr *w, const char *s); /* quoted where YAML wants it */
 void conf_print_duration(struct wr *w, int64_t seconds);
 void conf_print_size(struct wr *w, uint64_t octets);

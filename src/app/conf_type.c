@@ -105,21 +105,6 @@ static const struct conf_word *find_word(const struct conf_opt *o, const char *t
 
 /* --- printing --- */
 
-void conf_print(struct wr *w, const char *fmt, ...)
-{
-	char text[2048];
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	if (n < 0 || (size_t)n >= sizeof(text))
-		w->err = w->err ? w->err : ZS_ELIMIT;
-	else
-		wr_bytes(w, text, (size_t)n);
-}
-
 static bool plain_ok(const char *s)
 {
 	if (!isalnum((uint8_t)*s) && *s != '/' && *s != '_')
@@ -152,7 +137,7 @@ static void print_united(struct wr *w, uint64_t v, const struct unit *u)
 {
 	while (u->factor > 1 && (v == 0 || v % u->factor))
 		u++;
-	conf_print(w, "%llu", (unsigned long long)(v / u->factor));
+	wr_printf(w, "%llu", (unsigned long long)(v / u->factor));
 	if (u->letter)
 		wr_u8(w, (uint8_t)u->letter);
 }
@@ -180,7 +165,7 @@ static void print_number(struct wr *w, const struct conf_opt *o, int64_t v)
 	else if (o->type == CT_SIZE)
 		conf_print_size(w, (uint64_t)v);
 	else
-		conf_print(w, "%lld%s", (long long)v, o->type == CT_PERCENT ? "%" : "");
+		wr_printf(w, "%lld%s", (long long)v, o->type == CT_PERCENT ? "%" : "");
 }
 
 static const char *number_text(struct loader *l, const struct conf_opt *o, int64_t v)
@@ -349,7 +334,7 @@ static bool print_number_field(struct wr *w, const struct conf_opt *o, const voi
 
 	for (const struct conf_word *word = o->words; word && word->word; word++) {
 		if (word->value == v) {
-			conf_print(w, "%s", word->word);
+			wr_printf(w, "%s", word->word);
 			return true;
 		}
 	}
@@ -498,9 +483,9 @@ static bool print_verify(struct wr *w, const struct conf_opt *o, const void *bas
 	int64_t v = conf_get_int(o, base);
 
 	if (v == 1)
-		conf_print(w, "all");
+		wr_printf(w, "all");
 	else
-		conf_print(w, "{one-in: %lld}", (long long)v);
+		wr_printf(w, "{one-in: %lld}", (long long)v);
 	return true;
 }
 
@@ -531,11 +516,11 @@ static bool print_expire(struct wr *w, const struct conf_opt *o, const void *bas
 	const struct conf_zone *z = base;
 
 	if (z->expire == EXPIRE_SERVE_FOR) {
-		conf_print(w, "\"serve:");
+		wr_printf(w, "\"serve:");
 		conf_print_duration(w, z->expire_serve);
-		conf_print(w, "\"");
+		wr_printf(w, "\"");
 	} else {
-		conf_print(w, "%s", z->expire == EXPIRE_SERVE ? "serve" : "stop");
+		wr_printf(w, "%s", z->expire == EXPIRE_SERVE ? "serve" : "stop");
 	}
 	return true;
 }
@@ -597,7 +582,7 @@ static bool print_group(struct wr *w, const struct conf_opt *o, const void *base
 	for (const struct conf_opt *s = o->sub; s->name; s++) {
 		size_t before = w->len;
 
-		conf_print(w, "%s%s: ", sep, s->name);
+		wr_printf(w, "%s%s: ", sep, s->name);
 		if (conf_types[s->type].print(w, s, base))
 			sep = ", ";
 		else if (!w->err)

@@ -232,7 +232,7 @@ static bool print_addr_list(struct wr *w, const struct conf_addr *list, size_t n
 	wr_u8(w, '[');
 	for (size_t i = 0; i < n; i++) {
 		if (i)
-			conf_print(w, ", ");
+			wr_printf(w, ", ");
 		conf_print_scalar(w, text(&list[i], buf));
 	}
 	wr_u8(w, ']');
@@ -274,7 +274,7 @@ bool conf_print_refs(struct wr *w, const struct conf_opt *o, const void *base)
 	wr_u8(w, '[');
 	for (size_t i = 0; i < n; i++) {
 		if (i)
-			conf_print(w, ", ");
+			wr_printf(w, ", ");
 		conf_print_scalar(w, list[i]->name);
 	}
 	wr_u8(w, ']');
@@ -290,7 +290,7 @@ bool conf_print_env(struct wr *w, const struct conf_opt *o, const void *base)
 		return false;
 	wr_u8(w, '{');
 	for (size_t i = 0; i < n; i++) {
-		conf_print(w, "%s%s: ", i ? ", " : "", env[i].name);
+		wr_printf(w, "%s%s: ", i ? ", " : "", env[i].name);
 		conf_print_scalar(w, env[i].value);
 	}
 	wr_u8(w, '}');

@@ -3,8 +3,6 @@
  * The loop's part of the stats port: bodies of /metrics, /stats, /healthz, /readyz and of the page for
  * people, rendered from memory into one buffer. Asked by http.c through the mailbox.
  */
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <jansson.h>
@@ -17,19 +15,6 @@
 #define READY_NAMES 20
 #define PAGE_ZONES 500
 
-static void __attribute__((format(printf, 2, 3))) putf(struct wr *w, const char *fmt, ...)
-{
-	char text[2048];
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	if (n > 0)
-		wr_bytes(w, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
-}
-
 /* --- health --------------------------------------------------------------------------------------------- */
 
 /* That this runs says that the loop ticks. Vaults that are down cost a delay,
@@ -38,7 +23,7 @@ static int health(const struct engine *e, struct wr *w)
 {
 	bool ok = e->parent && !e->quitting;
 
-	putf(w, "%s\n", ok ? "ok" : "stopping");
+	wr_printf(w, "%s\n", ok ? "ok" : "stopping");
 	return ok ? 200 : 503;
 }
 
@@ -62,14 +47,14 @@ static int ready(const struct engine *e, bool strict, struct wr *w)
 	size_t bad = 0, served = 0;
 	bool base = e->setup && e->running && e->server && !e->quitting;
 
-	putf(w, "config %s\nsockets %s\n", e->setup ? "loaded" : "missing",
-	     e->server && e->running ? "bound" : "not bound");
+	wr_printf(w, "config %s\nsockets %s\n", e->setup ? "loaded" : "missing",
+		  e->server && e->running ? "bound" : "not bound");
 	for (size_t i = 0; i < e->nzone; i++) {
 		const char *why = zone_unready(e->zone[i], strict);
 
 		served += zone_serves(e->zone[i]);
 		if (why && bad++ < READY_NAMES)
-			putf(w, "zone %.1030s %s\n", e->zone[i]->name, why);
+			wr_printf(w, "zone %.1030s %s\n", e->zone[i]->name, why);
 	}
 	for (size_t i = 0; strict && i < e->nks; i++) {
 		struct vclient_stats s = { .up = true };
@@ -78,11 +63,11 @@ static int ready(const struct engine *e, bool strict, struct wr *w)
 			vclient_stats(e->ks[i].client, &s);
 		if (!s.up) {
 			bad++;
-			putf(w, "keystore %.200s down\n", e->ks[i].name);
+			wr_printf(w, "keystore %.200s down\n", e->ks[i].name);
 		}
 	}
-	putf(w, "zones %zu served %zu findings %zu\n%s\n", e->nzone, served, bad,
-	     base && !bad ? "ready" : "not ready");
+	wr_printf(w, "zones %zu served %zu findings %zu\n%s\n", e->nzone, served, bad,
+		  base && !bad ? "ready" : "not ready");
 	return base && !bad ? 200 : 503;
 }
 
@@ -131,9 +116,9 @@ static void html(struct wr *w, const char *s)
 static void cell_serial(struct wr *w, bool have, uint32_t serial)
 {
 	if (have)
-		putf(w, "<td class=n>%u</td>", serial);
+		wr_printf(w, "<td class=n>%u</td>", serial);
 	else
-		putf(w, "<td class=n>&ndash;</td>");
+		wr_printf(w, "<td class=n>&ndash;</td>");
 }
 
 static void page_zone(struct wr *w, const struct zone *z)
@@ -141,68 +126,69 @@ static void page_zone(struct wr *w, const struct zone *z)
 	char text[WALL_TEXT];
 	int64_t end = zone_earliest_expiry(z);
 
-	putf(w, "<tr%s><td>", zone_alarms(z) ? " class=a" : "");
+	wr_printf(w, "<tr%s><td>", zone_alarms(z) ? " class=a" : "");
 	html(w, z->name);
-	putf(w, "</td><td>%s</td>", zone_state_text(z->state));
+	wr_printf(w, "</td><td>%s</td>", zone_state_text(z->state));
 	cell_serial(w, z->have_meta && z->meta.have_upstream, z->meta.upstream_serial);
 	cell_serial(w, z->net.pub != NULL, z->net.pub ? z->net.pub->serial : 0);
-	putf(w, "<td>%s</td><td>", end ? wall_text(WALL(end), text) : "&ndash;");
+	wr_printf(w, "<td>%s</td><td>", end ? wall_text(WALL(end), text) : "&ndash;");
 	for (int a = 0; a < ALARM_COUNT; a++)
 		if (z->alarm[a]) {
-			putf(w, "<b>%s</b> ", zone_alarm_name((enum zone_alarm)a));
+			wr_printf(w, "<b>%s</b> ", zone_alarm_name((enum zone_alarm)a));
 			html(w, z->alarm_text[a]);
-			putf(w, "<br>");
+			wr_printf(w, "<br>");
 		}
-	putf(w, "</td></tr>\n");
+	wr_printf(w, "</td></tr>\n");
 }
 
 static void page_zones(const struct engine *e, struct wr *w)
 {
 	size_t shown = 0;
 
-	putf(w, "<table><tr><th>zone<th>state<th>upstream<th>signed<th>signatures until<th>alarms</tr>\n");
+	wr_printf(w, "<table><tr><th>zone<th>state<th>upstream<th>signed<th>signatures until<th>alarms"
+		     "</tr>\n");
 	for (int pass = 0; pass < 2; pass++) /* zones with alarms first */
 		for (size_t i = 0; i < e->nzone && shown < PAGE_ZONES; i++)
 			if ((zone_alarms(e->zone[i]) == 0) == pass) {
 				page_zone(w, e->zone[i]);
 				shown++;
 			}
-	putf(w, "</table>\n");
+	wr_printf(w, "</table>\n");
 	if (shown < e->nzone)
-		putf(w, "<p>%zu more zones are not shown.</p>\n", e->nzone - shown);
+		wr_printf(w, "<p>%zu more zones are not shown.</p>\n", e->nzone - shown);
 }
 
 static void page_keystores(const struct engine *e, struct wr *w)
 {
-	putf(w, "<table><tr><th>key store<th>state<th>sessions<th>queued<th>signatures</tr>\n");
+	wr_printf(w, "<table><tr><th>key store<th>state<th>sessions<th>queued<th>signatures</tr>\n");
 	for (size_t i = 0; i < e->nks; i++) {
 		struct vclient_stats s;
 
 		memset(&s, 0, sizeof(s));
 		if (e->ks[i].client)
 			vclient_stats(e->ks[i].client, &s);
-		putf(w, "<tr%s><td>", s.up ? "" : " class=a");
+		wr_printf(w, "<tr%s><td>", s.up ? "" : " class=a");
 		html(w, e->ks[i].name);
-		putf(w, "</td><td>%s ", s.up ? "up" : "down");
+		wr_printf(w, "</td><td>%s ", s.up ? "up" : "down");
 		html(w, s.state);
-		putf(w, "</td><td class=n>%u</td><td class=n>%zu</td><td class=n>%llu</td></tr>\n",
-		     s.sessions, s.queued + s.in_flight, (unsigned long long)s.signed_ok);
+		wr_printf(w, "</td><td class=n>%u</td><td class=n>%zu</td><td class=n>%llu</td></tr>\n",
+			  s.sessions, s.queued + s.in_flight, (unsigned long long)s.signed_ok);
 	}
-	putf(w, "</table>\n");
+	wr_printf(w, "</table>\n");
 }
 
 static int page(const struct engine *e, struct wr *w)
 {
 	char now[WALL_TEXT], since[WALL_TEXT];
 
-	putf(w, "<!DOCTYPE html><html lang=en><meta charset=utf-8><title>zoneseal</title><style>"
-		"body{font:14px sans-serif;margin:2em}table{border-collapse:collapse;"
-		"margin:1em 0}td,th{padding:.2em .8em;border-bottom:1px solid #ccc;text-align:left}"
-		".n{text-align:right}.a{background:#fee}</style>\n");
-	putf(w,
-	     "<h1>zoneseal</h1><p>%s, up since %s. See <a href=/metrics>metrics</a>, "
-	     "<a href=/stats>stats</a>, <a href=/readyz?strict=1>readiness</a>.</p>\n",
-	     wall_text(clk_wall(), now), wall_text(e->started, since));
+	wr_printf(w, "<!DOCTYPE html><html lang=en><meta charset=utf-8><title>zoneseal</title><style>"
+		     "body{font:14px sans-serif;margin:2em}table{border-collapse:collapse;"
+		     "margin:1em 0}td,th{padding:.2em .8em;border-bottom:1px solid #ccc;text-align:left}"
+		     ".n{text-align:right}.a{background:#fee}</style>\n");
+	wr_printf(w,
+		  "<h1>zoneseal</h1><p>%s, up since %s. See <a href=/metrics>metrics</a>, "
+		  "<a href=/stats>stats</a>, <a href=/readyz?strict=1>readiness</a>.</p>\n",
+		  wall_text(clk_wall(), now), wall_text(e->started, since));
 	page_keystores(e, w);
 	page_zones(e, w);
 	return 200;

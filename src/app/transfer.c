@@ -29,6 +29,20 @@ int transfer_add(struct transfer *t, const struct rr *rr, uint8_t flags)
 	return extsort_add(t->sort, key, klen, w->p, w->len);
 }
 
+int transfer_take(struct transfer *t, const struct rr *rr)
+{
+	switch (intake_record(&t->intake, rr)) {
+	case INTAKE_KEEP:
+		return transfer_add(t, rr, 0);
+	case INTAKE_ASIDE:
+		return transfer_add(t, rr, TRANSFER_ASIDE);
+	case INTAKE_DROP:
+		return 0;
+	default:
+		return ZS_EHELD;
+	}
+}
+
 int transfer_take_soa(struct transfer *t, const struct rr *rr)
 {
 	int err = soa_read(rr->rdata, rr->rdlen, &t->soa_fields);

@@ -32,6 +32,11 @@ struct transfer {
 #define TRANSFER_OURS 1   /* not of upstream */
 #define TRANSFER_ASIDE 2  /* of upstream, not used */
 int transfer_add(struct transfer *t, const struct rr *rr, uint8_t flags);
+/*
+ * A record that is no SOA of the zone, as the input table judges it. ZS_EHELD: nothing of the input can be
+ * used, t->intake.discard says why.
+ */
+int transfer_take(struct transfer *t, const struct rr *rr);
 /* The SOA that the input has. ZS_EFORMAT: it cannot be used. */
 int transfer_take_soa(struct transfer *t, const struct rr *rr);
 /*

@@ -494,27 +494,20 @@ static int on_ixfr_rr(struct transfer *t, const struct rr *rr)
 static int on_rr(void *ctx, const struct rr *rr)
 {
 	struct transfer *t = ctx;
+	int err;
 
 	if (t->ixfr) {
-		int err = on_ixfr_rr(t, rr);
-
+		err = on_ixfr_rr(t, rr);
 		if (err || t->ixfr)
 			return err;
 	}
 	if (rr->type == T_SOA && name_eq(rr->owner, t->intake.zone))
 		return t->have_soa ? 0 : transfer_take_soa(t, rr);
-	switch (intake_record(&t->intake, rr)) {
-	case INTAKE_KEEP:
-		return transfer_add(t, rr, 0);
-	case INTAKE_ASIDE:
-		return transfer_add(t, rr, TRANSFER_ASIDE);
-	case INTAKE_DROP:
-		return 0;
-	default:
-		return t->intake.discard == IR_RECORDS_LIMIT || t->intake.discard == IR_BYTES_LIMIT
-			       ? ZS_ELIMIT
-			       : ZS_EFORMAT;
-	}
+	err = transfer_take(t, rr);
+	if (err != ZS_EHELD)
+		return err;
+	return t->intake.discard == IR_RECORDS_LIMIT || t->intake.discard == IR_BYTES_LIMIT ? ZS_ELIMIT
+											    : ZS_EFORMAT;
 }
 
 /* The same gigabytes are not fetched again until serial, config or an order changes. */

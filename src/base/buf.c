@@ -7,6 +7,8 @@
 #include "base/buf.h"
 
 #include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -158,6 +160,21 @@ void wr_u64(struct wr *w, uint64_t v)
 }
 
 /* After an error the place may never have been written: then there is nothing to overwrite. */
+void wr_printf(struct wr *w, const char *fmt, ...)
+{
+	char text[WR_TEXT];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	if (n < 0 || (size_t)n >= sizeof text)
+		w->err = w->err ? w->err : ZS_ELIMIT;
+	else
+		wr_bytes(w, text, (size_t)n);
+}
+
 void wr_put_u16(struct wr *w, size_t at, uint16_t v)
 {
 	if (w->err)

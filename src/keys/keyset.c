@@ -17,8 +17,6 @@
  * base64, or a dash before there is one (tag 0 then).
  */
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,21 +74,6 @@ static bool keyset_is_sound(const struct keyset *ks)
 	return true;
 }
 
-__attribute__((format(printf, 2, 3))) static void put(struct wr *w, const char *fmt, ...)
-{
-	char line[256];
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	if (n < 0 || (size_t)n >= sizeof(line))
-		w->err = ZS_EFULL;
-	else
-		wr_bytes(w, line, (size_t)n);
-}
-
 static bool plain(unsigned char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
@@ -103,7 +86,7 @@ static void put_escaped(struct wr *w, const char *s)
 		if (plain((unsigned char)*s))
 			wr_bytes(w, s, 1);
 		else
-			put(w, "%%%02x", (unsigned)(unsigned char)*s);
+			wr_printf(w, "%%%02x", (unsigned)(unsigned char)*s);
 	}
 }
 
@@ -113,9 +96,9 @@ static void put_key(struct wr *w, const struct zone_key *k)
 	char pub[TEXT_B64_LEN(KEY_PUB_MAX)];
 
 	text_hex(id, k->id, sizeof(k->id));
-	put(w, "key: %s %s %u %u %s %u", id, use_name[k->use], k->algorithm, k->bits,
-	    key_state_text(k->state), k->tag);
-	put(w, " %" PRId64 " %" PRId64 " %" PRId64 " ", k->created, k->published, k->active);
+	wr_printf(w, "key: %s %s %u %u %s %u", id, use_name[k->use], k->algorithm, k->bits,
+		  key_state_text(k->state), k->tag);
+	wr_printf(w, " %" PRId64 " %" PRId64 " %" PRId64 " ", k->created, k->published, k->active);
 	put_escaped(w, k->keystore);
 	wr_u8(w, ' ');
 	if (k->pub_len > 0)
@@ -137,13 +120,13 @@ int keyset_text(const struct keyset *ks, char **out, size_t *len)
 	if (text == NULL)
 		return ZS_ENOMEM;
 	w = wr_fixed(text, TEXT_MAX);
-	put(&w, "keyset: %d\n", TEXT_VERSION);
+	wr_printf(&w, "keyset: %d\n", TEXT_VERSION);
 	if (ks->have_ceiling)
-		put(&w, "serial-ceiling: %" PRIu32 "\n", ks->serial_ceiling);
+		wr_printf(&w, "serial-ceiling: %" PRIu32 "\n", ks->serial_ceiling);
 	if (ks->have_serial)
-		put(&w, "last-serial: %" PRIu32 "\n", ks->last_serial);
-	put(&w, "first-published: %s\n", ks->first_published ? "yes" : "no");
-	put(&w, "ds-not-before: %" PRId64 "\n", ks->ds_not_before);
+		wr_printf(&w, "last-serial: %" PRIu32 "\n", ks->last_serial);
+	wr_printf(&w, "first-published: %s\n", ks->first_published ? "yes" : "no");
+	wr_printf(&w, "ds-not-before: %" PRId64 "\n", ks->ds_not_before);
 	for (unsigned i = 0; i < ks->n; i++)
 		put_key(&w, &ks->key[i]);
 	wr_u8(&w, '\0');
