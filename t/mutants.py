@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Mutants of denial, signing and difference code, one by one: does a test find each? The list is mutants/list. Works on a
+"""Mutants of denial, signing, difference and build code, one by one: does a test find each? The list is mutants/list. Works on a
 copy of the sources in build-mutants/ of the current directory, which is kept, so that only what differs is built again.
 
   mutants.py [--only TEXT] [--slice N]    names the test that found each; survivors are failures. --slice: N of them only,
@@ -18,12 +18,13 @@ WORK = os.path.abspath("build-mutants")
 SOURCES, BUILD = os.path.join(WORK, "sources"), os.path.join(WORK, "build")
 # What may find a mutant of a file, the cheapest first; at the end the whole daemon.
 TESTS = {"src/seal/splice": ["t_splice"], "src/seal/chain.c": ["t_denial", "t_splice"], "src/seal/denial.c": ["t_denial"],
-         "src/seal/sign.c": ["t_sign"], "src/dns/": ["t_ixfr", "t_merge"], "src/gate/gate_": ["t_gate_step"], "src/store/history_merge.c": ["t_gate_step"],
-         "src/store/history_write.c": ["t_gate_step", "t_history"],
+         "src/seal/sign.c": ["t_sign"], "src/dns/": ["t_ixfr", "t_merge"], "src/gate/gate_": ["t_gate_step"],
+         "src/store/history_merge.c": ["t_gate_step"], "src/store/history_write.c": ["t_gate_step", "t_history"],
          "src/store/history": ["t_history", "t_history_build", "t_gate_step"], "src/store/": ["t_store_recent", "t_store_view"],
-         "src/app/": []}
+         "src/app/overtake.c": ["sys/test_live.py"], "src/app/renew.c": ["sys/test_renew.py"], "src/app/": []}
 STEPS = ["--steps", "2500", "--seed", "1", "--seconds", "60", "--no-shrink", "--judge", "0"]
 PROGRAMS = ["zoneseald-clk", "zonesealctl"]
+TESTED = ["zoneseald", "zoneseald-crash", "p11fault.so"] + PROGRAMS  # by the system tests
 
 
 class Mutant:
@@ -102,14 +103,22 @@ def make(*targets):
     return run(["make", "-j2", *targets])
 
 
+def programs(test):
+    return PROGRAMS if test == "steps" else TESTED if test.startswith("sys/") else [test]
+
+
 def run_test(test):
     """What it says when it fails, None when it passes."""
     if test == "steps":
         env = dict(os.environ, ZS_BUILD=BUILD, ZS_WAIT="10")
         done = run([sys.executable, "-B", os.path.join(TOP, "t", "steps.py"), *STEPS], env=env, timeout=180)
+    elif test.startswith("sys/"):
+        env = dict(os.environ, ZS_BUILD=BUILD, ZS_WAIT="20")
+        done = run([sys.executable, "-B", "-m", "pytest", "-q", "-x", "--tb=line", "-p", "no:cacheprovider", os.path.join(TOP, "t", test)],
+                   env=env, timeout=400)
     else:
         done = run(["./" + test], env=dict(os.environ, srcdir=TOP), timeout=120)
-    lines = [x for x in done.stdout.splitlines() if ": Wrong: " in x or ":F:" in x or ":E:" in x] or done.stdout.splitlines()
+    lines = [x for x in done.stdout.splitlines() if ": Wrong: " in x or ":F:" in x or ":E:" in x or x.startswith("FAILED ")] or done.stdout.splitlines()
     return None if done.returncode == 0 else (lines or ["exit %d" % done.returncode])[0][-110:]
 
 
@@ -120,7 +129,7 @@ def find(mutant):
     try:
         write(path, mutant.apply(before))
         for test in mutant.tests() + ["steps"]:
-            done = make(*(PROGRAMS if test == "steps" else [test]))
+            done = make(*programs(test))
             if done.returncode:
                 sys.exit("%s: %s: does not build\n%s" % (mutant.file, mutant.says, done.stdout[-3000:]))
             said = run_test(test)
@@ -144,7 +153,7 @@ def main():
         mutants = [mutants[(day * args.slice + i) % len(mutants)] for i in range(args.slice)]
     prepare()
     tests = sorted({t for m in mutants for t in m.tests()})
-    done = make(*tests, *PROGRAMS)
+    done = make(*{p for t in tests + ["steps"] for p in programs(t)})
     if done.returncode:
         sys.exit(done.stdout[-3000:])
     for test in tests + ["steps"] * (not args.slice):

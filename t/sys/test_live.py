@@ -2,7 +2,10 @@
 """Another chain with a slow key store: while the next generation is built, changes go out in the live one, and the
 finished build takes them in."""
 
+import glob
+import os
 import re
+import threading
 
 import pytest
 
@@ -79,6 +82,8 @@ class Slow(Chain):
         assert ("NSEC3" in chain.types(self.verify())) == (denial == "nsec3")
         chain.same_data(self)
         assert not self.seal.alarms(ZONE)
+        taken = [int(n) for n in re.findall(r"event=published serial=\d+ upstream=(\d+)", self.seal.log())]
+        assert taken == sorted(taken) or "event=rolled-back" in self.seal.log(), "content went back: %s" % taken
 
 
 CHANGES = [
@@ -118,6 +123,90 @@ def test_changes_go_out_while_another_chain_is_built(rig, secondary):
     assert chain.unsigned(c.seal.axfr(ZONE)) == contents[1] != contents[2]
     c.secondary.wait_serial(ZONE, c.seal.serial(ZONE))
     c.verify()
+
+
+def in_round(c, n):
+    """The n-th round is on, and will be for a while."""
+    c.slow(1500)
+    c.change(*["m%d.{z} 300 IN A 192.0.2.1" % k for k in range(200)])
+    c.follows(c.n)
+    c.slow(6000)
+    harness.wait_for(lambda: (c.building() or {}).get("rounds") == n, "round %d" % n, 60)
+    c.slow(20000)
+
+
+def test_a_change_during_a_round_is_taken_in_by_the_next(rig):
+    c = Slow(rig).start()
+    c.published(1)
+    c.begins()
+    in_round(c, 1)
+    s = c.follows(c.change(*c.extra, "late.{z} 300 IN A 192.0.2.9"))
+    assert c.ends() > s["signed_serial"]
+    c.judged()
+
+
+def test_changes_without_end_do_not_keep_it_from_its_end(rig):
+    """While little is left to do no change begins."""
+    c = Slow(rig).start()
+    c.published(1)
+    c.begins()
+    in_round(c, 1)
+    many, over = list(c.extra), threading.Event()
+
+    def push():
+        while not over.wait(0.1):
+            c.change(*many, "late%d.{z} 300 IN A 192.0.2.9" % c.n)
+    pusher = threading.Thread(target=push)
+    pusher.start()
+    try:
+        c.seal.wait_zone(ZONE, lambda s: s["version"]["denial"] == "nsec3", "the other chain", 60)
+    finally:
+        over.set()
+        pusher.join()
+    assert len(re.findall("event=taken-in", c.seal.log())) <= 3
+    c.hsm.faults()
+    c.published(c.n)
+    c.judged()
+
+
+def ceiling(c):
+    with open(glob.glob(os.path.join(c.seal.state_dir, "zones", "*", "*", "keystate"))[0]) as f:
+        return int(re.search(r"serial-ceiling: (\d+)", f.read()).group(1))
+
+
+def test_its_serial_is_below_the_ceiling(rig):
+    """Of the key state: the live generation is at it already."""
+    c = Slow(rig).start()
+    c.published(1)
+    c.begins()
+    top = ceiling(c)
+    assert c.seal.ctl("zone", "serial", ZONE, str(top)).returncode == 0
+    harness.wait_for(lambda: c.seal.serial(ZONE) == top, "the ordered serial")
+    assert c.building() and ceiling(c) == top
+    assert top < c.ends() <= ceiling(c)
+    c.judged()
+
+
+def test_a_hold_keeps_out_what_the_build_has_already(rig):
+    """It was made of what upstream had when it began, which the live generation does not have."""
+    c = Slow(rig).start()
+    c.published(1)
+    before = chain.unsigned(c.primary.axfr(ZONE))
+    c.seal.stop()
+    c.change("new.{z} 300 IN A 192.0.2.9")
+    harness.wait_for(lambda: c.primary.serial(ZONE) == c.n, "the primary to have it")
+    c.slow()
+    c.seal.conf["policies"][0]["denial"] = "nsec3"
+    c.seal.start()
+    c.seal.wait_zone(ZONE, lambda s: s["building"] and s["building"]["upstream_serial"] == c.n, "a build of it")
+    assert c.seal.ctl("zone", "hold", ZONE, "not yet").returncode == 0
+    assert c.seal.status(ZONE)["upstream_serial"] == 1
+    c.ends()
+    assert c.seal.status(ZONE)["upstream_serial"] == 1 and chain.unsigned(c.seal.axfr(ZONE)) == before
+    c.verify()
+    assert c.seal.ctl("zone", "release", ZONE).returncode == 0
+    c.published(c.n)
+    c.judged()
 
 
 def test_a_crash_leaves_the_live_generation(rig):

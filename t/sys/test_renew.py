@@ -16,6 +16,7 @@ import harness
 import seal
 from chain import ZONE, Chain
 from harness import wait_for
+from test_damage import Damaged, record
 from test_trouble import numbered
 
 sys.path.insert(0, os.path.join(harness.ROOT, "t"))
@@ -51,6 +52,8 @@ class Failing:
     def said(self, what):
         return len(re.findall(what, self.seal.log()))
 
+    directory, damage = Damaged.directory, Damaged.damage
+
     def newer(self):
         old, self.serial = self.serial, wait_for(lambda: (s := self.seal.serial(ZONE) or 0) > self.serial and s, "a newer version")
         return self.serial - old
@@ -81,6 +84,7 @@ def test_upstream_is_away(rig):
     f.page.mode(COUNT)
     wait_for(lambda: f.said("event=renewed"), "the renewal")
     assert f.generation() != old
+    wait_for(lambda: "store" not in f.seal.alarms(ZONE), "the alarm to go without another version")
     refreshed(f)
     wait_for(lambda: not f.status()["busy"], "the end of the work")
     serial = f.status()["signed_serial"]
@@ -107,3 +111,39 @@ def test_while_it_is_held(rig, at):
     assert f.status()["renewal"] is None
     assert f.seal.ctl("zone", "rollback", "--wait", ZONE, "u1").returncode == 0
     assert f.status()["upstream_serial"] == 1 and f.status()["hold"]
+
+
+def cannot_write(f, upstream):
+    """A change fails, and so does the copy."""
+    f.page.aim(FAIL_FROM, 1)
+    f.line.primary.change(ZONE, numbered(ZONE, upstream, 40 + upstream))
+    f.seal.wait_alarm(ZONE, "store", "cannot be copied yet: ")
+
+
+def test_tries_get_rarer(rig):
+    """5 s, and twice as long each time: five of them in two minutes."""
+    f = Failing(rig)
+    cannot_write(f, 3)
+    for _ in range(24):
+        f.clock.skip(5)
+        for _ in range(20):
+            f.seal.http("/healthz")  # the loop had its turns
+    assert 2 <= f.status()["renewal"]["tries"] <= 7
+    f.page.mode(COUNT)
+    f.clock.skip(600)
+    wait_for(lambda: f.said("event=renewed"), "the renewal")
+    assert f.line.published(3) > f.serial
+
+
+def test_what_is_damaged_is_not_carried_over(rig):
+    """It is built anew from upstream instead."""
+    f = Failing(rig)
+    cannot_write(f, 3)
+    f.damage(record([b"h7"], 1), at=20)
+    f.page.mode(COUNT)
+    f.seal.wait_zone(ZONE, lambda s: (s["damage"] or {}).get("kept_as") and not s["damage"]["open"] and not s["busy"], "a new generation")
+    assert not f.said("event=renewed") and f.said("event=damaged")
+    assert f.line.published(3) > f.serial
+    f.line.verify()
+    wait_for(lambda: "store" not in f.seal.alarms(ZONE), "the alarm to go")
+    assert f.status()["renewal"] is None
