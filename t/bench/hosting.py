@@ -16,7 +16,7 @@ def records(names, origin):
     for i in range(names):
         host = "%s-%d" % ("".join(r.choices("abcdefghijklmnopqrstuvwxyz", k=3 + r.randrange(8))), i)
         yield "%s IN A 10.%d.%d.%d\n" % (host, r.randrange(256), r.randrange(256), r.randrange(256))
-        yield "%s IN AAAA 2001:db8:%x::%x\n" % (host, r.randrange(65536), i + 1)
+        yield "%s IN AAAA 2001:db8:%x::%x:%x\n" % (host, r.randrange(65536), (i + 1) >> 16, (i + 1) & 65535)
         kind = r.randrange(200)
         if kind < 20:
             yield "%s IN MX 10 mail\n%s IN MX 20 mail.example.net.\n" % (host, host)
