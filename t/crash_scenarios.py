@@ -136,6 +136,18 @@ class ChangeIxfr(Change):
         w.zones[ZONE].upstream = 3
 
 
+class Aside(Change):
+    """What a change wrote aside goes to its place (store/recent.c)."""
+
+    name = "aside"
+    says = "event=moved"
+
+    def goal(self, w):
+        super().goal(w)
+        if w.zones[ZONE].upstream == 2:
+            w.wait(lambda: w.said(self.says), 5)  # after a restart there may be nothing left
+
+
 class History(Change):
     """A change for which an old one has to leave the history."""
 
@@ -488,7 +500,7 @@ class Purge(Scenario):
             raise crash_zone.Wrong("left of a purged zone: %s" % left)
 
 
-SCENARIOS = [Scenario(), FirstBuildHsm(), Change(), ChangeIxfr(), LargeChange(), History(), ChangeHsm(), Refresh(), RefreshHsm(),
+SCENARIOS = [Scenario(), FirstBuildHsm(), Change(), ChangeIxfr(), LargeChange(), Aside(), History(), ChangeHsm(), Refresh(), RefreshHsm(),
              Reload(), MapGrowth(), KeyGeneration(), Chain(), Compaction(), Rollback(), RollbackBuild(), Orders(), Backup(), Restore(), Purge()]
 
 FAILURES = {"eio": errno.EIO, "fsync": errno.EIO, "enospc": errno.ENOSPC, "full": errno.ENOSPC}

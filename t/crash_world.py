@@ -502,11 +502,15 @@ class World:
         """What was hit in the point that is on."""
         return self.page.hit() or self.last_hit
 
-    def has_said(self, text):
-        """Since its last start: else a scenario is not about what it is called after."""
+    def said(self, text):
+        """Since its last start."""
         with open(self.log_path, errors="replace") as f:
-            if text and text not in f.read().rpartition("--- start ")[2]:
-                raise Wrong("the log has no `%s`" % text)
+            return text in f.read().rpartition("--- start ")[2]
+
+    def has_said(self, text):
+        """Else a scenario is not about what it is called after."""
+        if text and not self.said(text):
+            raise Wrong("the log has no `%s`" % text)
 
     def alive(self):
         if self.proc is None:

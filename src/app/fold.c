@@ -22,7 +22,7 @@
 
 struct fold_job {
 	struct zone *zone;
-	uint64_t left;
+	uint64_t had, left;
 	mono_t began;
 	int err;
 };
@@ -49,6 +49,14 @@ static void failed(struct zone *z, int err)
 	arm(z, MONO_S(AGAIN_S));
 }
 
+static void all_moved(struct zone *z)
+{
+	if (z->fold.moved)
+		log_msg(LL_INFO, "store", z->name, "event=moved octets=%llu",
+			(unsigned long long)z->fold.moved);
+	z->fold.moved = 0;
+}
+
 static void fold_done(void *arg)
 {
 	struct fold_job *j = arg;
@@ -56,11 +64,14 @@ static void fold_done(void *arg)
 	int64_t us = mono_diff(clk_mono(), j->began);
 
 	z->fold.busy = false;
+	z->fold.moved += j->had > j->left ? j->had - j->left : 0;
 	if (z->state != ZONE_CLOSED) {
 		if (j->err)
 			failed(z, j->err);
 		else if (j->left)
 			arm(z, MONO_MS(PAUSE_MS + us * PAUSE_TIMES / 1000));
+		else
+			all_moved(z);
 	}
 	zone_job_end(z);
 	free(j);
@@ -71,6 +82,7 @@ static void fold_run(void *arg)
 	struct fold_job *j = arg;
 
 	fault_zone(j->zone->wire);
+	j->had = store_recent(j->zone->store);
 	j->err = store_fold(j->zone->store, PORTION, &j->left);
 	mailbox_post(j->zone->e->home, fold_done, j);
 }

@@ -119,6 +119,7 @@ struct zone_renewal {
 struct zone_fold {
 	bool busy, armed;
 	unsigned yields;                    /* to work on the zone, in a row */
+	uint64_t moved;                     /* octets, since there was nothing */
 	struct timer timer;
 };
 
