@@ -392,7 +392,7 @@ def measure(changes, names, tmp):
         daemons = []
         for name in options.only:
             d = MAKERS[name](rig, two)
-            d.quantum = max(1000, names // 10)
+            d.quantum = min(3000, max(1000, names // 10))  # what BIND signs at once it pays for by the square
             d.launch()
             say("%s has %d names signed in %.1f s" % (d.label, names, ready(d, options.limit)))
             daemons.append(d)
