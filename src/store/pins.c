@@ -80,6 +80,7 @@ uint64_t snap_pinned(struct snap *sn)
 {
 	struct store *s = snap_store(sn);
 	struct gen *g = snap_gen(sn);
+	size_t from;
 	uint64_t n;
 
 	pthread_mutex_lock(&s->lock);
@@ -90,8 +91,9 @@ uint64_t snap_pinned(struct snap *sn)
 	while (g->growing)
 		pthread_cond_wait(&s->returned, &s->lock);
 	g->borrowed++;
+	from = snap_oldest(sn);
 	pthread_mutex_unlock(&s->lock);
-	n = octets_freed_since(g, snap_txnid(sn));
+	n = octets_freed_since(g, from);
 	give_back(s, g);
 	return n;
 }
@@ -119,7 +121,7 @@ static int list_pins(struct store *s, struct pin **out, size_t *n, struct snap *
 
 		if (!snap_version(sn) || !snap_is_out(sn))
 			continue;
-		pins[(*n)++] = (struct pin){ .version = snap_version(sn), .txnid = snap_txnid(sn),
+		pins[(*n)++] = (struct pin){ .version = snap_version(sn), .txnid = snap_oldest(sn),
 					     .octets = g != s->live && g != last ? file_octets(g) : 0,
 					     .live = g == s->live };
 		last = g;

@@ -131,7 +131,8 @@ int rec_check_format(MDB_txn *txn, MDB_dbi dbi, const struct store *s, enum rec_
 int snap_new(struct gen *g, struct snap **out);  /* takes store->lock; of whatever is committed last */
 struct gen *snap_gen(const struct snap *sn);
 struct store *snap_store(const struct snap *sn);
-size_t snap_txnid(const struct snap *sn);
+size_t snap_txnid(const struct snap *sn);        /* of a build: what is live moves on with folds */
+size_t snap_oldest(const struct snap *sn);       /* id that it pins, out handles too; store->lock held */
 struct snap *snap_next(const struct snap *sn);   /* in store->snaps; store->lock held */
 bool snap_is_out(const struct snap *sn);         /* the same; false: it is being freed */
 void snap_hold(struct snap *sn);                 /* the same: snap_ref() */

@@ -20,7 +20,7 @@
 struct member {
 	struct kv kv; /* first: handles are passed around as struct kv */
 	struct snap *snap;
-	struct member *next;
+	struct member *next, **link; /* of idle or of out */
 	MDB_txn *txn;
 	struct cursor main;
 	struct cursor recent;
@@ -37,6 +37,7 @@ struct snap {
 	unsigned refs;    /* holders and borrowed members */
 	unsigned idle_count;
 	struct member *idle;
+	struct member *out; /* borrowed */
 };
 
 /* --- the handle ----------------------------------------------------------------------------------------- */
@@ -84,12 +85,27 @@ static int member_prev(struct kv *kv, struct kv_item *out)
 static void snap_put_locked(struct snap *sn);
 static void member_free(struct member *m);
 
+static void member_link(struct member **list, struct member *m)
+{
+	m->link = list;
+	m->next = *list;
+	if (m->next)
+		m->next->link = &m->next;
+	*list = m;
+}
+
+static void member_unlink(struct member *m)
+{
+	*m->link = m->next;
+	if (m->next)
+		m->next->link = m->link;
+}
+
 /* store->lock is held. */
 static void member_idle(struct snap *sn, struct member *m)
 {
 	m->snap = sn;
-	m->next = sn->idle;
-	sn->idle = m;
+	member_link(&sn->idle, m);
 	sn->idle_count++;
 }
 
@@ -102,7 +118,8 @@ static void member_close(struct kv *kv)
 	pthread_mutex_lock(&s->lock);
 	m->main.placed = false;
 	merge_unplace(&m->m);
-	if (mdb_txn_id(m->txn) != sn->txnid && sn->idle) /* from before a fold: it has a successor */
+	member_unlink(m);
+	if (mdb_txn_id(m->txn) < sn->txnid && sn->idle) /* from before a fold: it has a successor */
 		member_free(m);
 	else
 		member_idle(sn, m);
@@ -246,9 +263,8 @@ static int snap_open(struct gen *g, struct snap **out)
 		free(sn);
 		return rc;
 	}
-	*sn = (struct snap){ .store = g->store, .gen = g, .txnid = mdb_txn_id(m->txn), .refs = 1, .idle = m,
-			     .idle_count = 1 };
-	m->snap = sn;
+	*sn = (struct snap){ .store = g->store, .gen = g, .txnid = mdb_txn_id(m->txn), .refs = 1 };
+	member_idle(sn, m);
 	if (g == g->store->live)
 		rc = rec_get_version(m->txn, g->dbi, &sn->version);
 	if (rc) {
@@ -384,7 +400,8 @@ int snap_kv(struct snap *sn, struct kv **out)
 		rc = member_renew(m);
 	}
 	if (!rc) {
-		sn->idle = m->next;
+		member_unlink(m);
+		member_link(&sn->out, m);
 		sn->idle_count--;
 		sn->refs++;
 		g->borrowed++;
@@ -407,6 +424,19 @@ struct store *snap_store(const struct snap *sn)
 size_t snap_txnid(const struct snap *sn)
 {
 	return sn->txnid;
+}
+
+static size_t oldest_of(const struct member *m, size_t id)
+{
+	for (; m; m = m->next)
+		if (mdb_txn_id(m->txn) < id)
+			id = mdb_txn_id(m->txn);
+	return id;
+}
+
+size_t snap_oldest(const struct snap *sn)
+{
+	return oldest_of(sn->out, oldest_of(sn->idle, sn->txnid));
 }
 
 struct snap *snap_next(const struct snap *sn)
