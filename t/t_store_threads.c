@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "base/rand.h"
 #include "t_suite.h"
@@ -157,9 +158,81 @@ START_TEST(readers_and_writers)
 }
 END_TEST
 
+struct folder { pthread_t id; struct store *s; int rc; atomic_bool done; };
+
+static void *fold_all(void *arg)
+{
+	struct folder *f = arg;
+	uint64_t left;
+
+	f->rc = store_fold(f->s, 10 * NUMBERS, &left);
+	atomic_store(&f->done, true);
+	return NULL;
+}
+
+/* Where it does not end it waits for handles: most of the time that is what this sees. */
+static void give_it_time(struct folder *f)
+{
+	struct timespec ms = { .tv_nsec = 1000000 };
+
+	for (unsigned i = 0; i < 200 && !atomic_load(&f->done); i++)
+		nanosleep(&ms, NULL);
+}
+
+/* A version with a handle out, made over what stands aside. */
+static struct view *next_version(struct store *s, uint32_t salt)
+{
+	struct snap *sn;
+	struct view *v;
+	struct kv *kv;
+
+	ck_assert_int_eq(store_snap(s, &sn), 0);
+	ck_assert_int_eq(view_new(sn, &v), 0);
+	snap_unref(sn);
+	ck_assert_int_eq(view_kv(v, &kv), 0);
+	ck_assert_int_eq(put_num(kv, 0, salt), 0);
+	return v;
+}
+
+/* Both want commit_lock, and the one that has it the handles of the other, because the map is full. */
+START_TEST(a_fold_grows_the_map_before_a_commit)
+{
+	struct store_dir_opts opts = { .map_size = 64 << 10, .recent_from = 1, .grow_wait_ms = 2000 };
+	enum { ROUNDS = 20, WIDE = 2500 };
+	struct folder f = { .rc = 0 };
+	struct store_dir *d;
+	enum store_health h;
+	struct snap *old;
+	char state[64];
+	uint64_t version;
+	struct view *v;
+
+	make_dir(state);
+	ck_assert_int_eq(store_dir_open(state, &opts, &d), 0);
+	ck_assert_int_eq(store_open(d, ZONE, &f.s, &h), 0);
+	ck_assert_int_eq(commit_nums(f.s, 0, WIDE, 1, &version), 0);
+	ck_assert_int_eq(store_snap(f.s, &old), 0); /* no page comes back */
+	for (uint32_t round = 2; round < ROUNDS; round++) {
+		ck_assert_int_eq(commit_nums(f.s, round, WIDE, round, &version), 0);
+		v = next_version(f.s, round);
+		atomic_store(&f.done, false);
+		ck_assert_int_eq(pthread_create(&f.id, NULL, fold_all, &f), 0);
+		give_it_time(&f);
+		ck_assert_int_eq(store_commit(f.s, v, &version), 0);
+		pthread_join(f.id, NULL);
+		ck_assert_int_eq(f.rc, 0);
+		view_free(v);
+	}
+	snap_unref(old);
+	store_close(f.s);
+	store_dir_close(d);
+	rm_tree(state);
+}
+END_TEST
+
 int main(void)
 {
-	const TTest *const tests[] = { readers_and_writers };
+	const TTest *const tests[] = { readers_and_writers, a_fold_grows_the_map_before_a_commit };
 
 	return RUN_SUITE("store threads", tests);
 }
