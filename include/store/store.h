@@ -132,7 +132,8 @@ int store_commit(struct store *s, struct view *v, uint64_t *version);
 /*
  * What versions of many changes wrote aside, so that their commit is short: octets; and moving up to `most`
  * changes of it to their place, in one synced transaction, which no handle shows. *left: octets of what is
- * still there. ZS_ENOSPC, ZS_EIO and ZS_ECRC (generation retired), ZS_EAGAIN as of store_commit().
+ * still there. ZS_ENOSPC, ZS_EIO (generation retired), ZS_EAGAIN as of store_commit(); ZS_ECRC: an entry is
+ * damaged, versions are taken all the same.
  */
 uint64_t store_recent(struct store *s);
 int store_fold(struct store *s, unsigned most, uint64_t *left);

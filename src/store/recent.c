@@ -161,6 +161,7 @@ struct fold {
 	struct wr items;  /* u16 key, u32 value, then both; values with their mark */
 	uint64_t octets;  /* that the folded ones took */
 	bool empty;       /* nothing is left */
+	bool damaged;     /* what comes next cannot be read */
 };
 
 /* Copies what is to be moved: writes to the tree move what its values point to. */
@@ -176,8 +177,9 @@ static int gather(struct fold *f, MDB_cursor *cur)
 
 		if (n == f->most || (n && f->items.len > FOLD_OCTETS))
 			return 0;
-		if (recent_open(&it) || !recent_may_hold(it.key, it.klen))
-			return MDB_CORRUPTED;
+		f->damaged = recent_open(&it) || !recent_may_hold(it.key, it.klen);
+		if (f->damaged) /* the file itself is sound: that is no reason to retire it */
+			return MDB_NOTFOUND;
 		wr_u16(&f->items, (uint16_t)it.klen);
 		wr_u32(&f->items, (uint32_t)it.vlen);
 		wr_bytes(&f->items, it.key, it.klen);
@@ -231,12 +233,13 @@ static int fold(struct store *s, struct snap *sn, unsigned most)
 	struct gen *g = snap_gen(sn);
 	int rc = commit_ready(s, sn);
 
-	if (!rc)
-		rc = gen_write(g, fold_fill, &f);
+	if (rc)
+		return rc;
+	rc = gen_write(g, fold_fill, &f);
 	wr_free(&f.items);
 	if (rc) {
 		commit_keep_last(s, sn);
-		return rc;
+		return f.damaged ? ZS_ECRC : rc;
 	}
 	pthread_mutex_lock(&s->lock);
 	snap_refresh(sn);
