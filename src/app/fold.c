@@ -2,9 +2,9 @@
 /*
  * When recent changes go to their place (store/recent.c): a moment after a version was published, in small
  * portions with pauses, so that the next version never waits for more than one of them. Work on a change, or
- * a commit, is waited for a while. Called on the loop when something was published; each portion is a job on
- * a worker. Nothing that anybody sees depends on it: until it is done each look at the zone costs a little
- * more, and when it cannot keep up, commits take longer.
+ * a commit, is waited for a while. Called on the loop when something was published, and at the end of a
+ * quarantine; each portion is a job on a worker. Nothing that anybody sees depends on it: until it is done
+ * each look at the zone costs a little more, and when it cannot keep up, commits take longer.
  */
 #include <stdlib.h>
 #include "base/err.h"
@@ -68,7 +68,7 @@ static void fold_done(void *arg)
 	if (z->state != ZONE_CLOSED) {
 		if (j->err)
 			failed(z, j->err);
-		else if (j->left)
+		else if (j->left || z->fold.again)
 			arm(z, MONO_MS(PAUSE_MS + us * PAUSE_TIMES / 1000));
 		else
 			all_moved(z);
@@ -82,8 +82,10 @@ static void fold_run(void *arg)
 	struct fold_job *j = arg;
 
 	fault_zone(j->zone->wire);
-	j->had = store_recent(j->zone->store);
-	j->err = store_fold(j->zone->store, PORTION, &j->left);
+	if (!atomic_load(&j->zone->fold.cancelled)) { /* at the engine's end many may be queued */
+		j->had = store_recent(j->zone->store);
+		j->err = store_fold(j->zone->store, PORTION, &j->left);
+	}
 	mailbox_post(j->zone->e->home, fold_done, j);
 }
 
@@ -114,6 +116,7 @@ static void fold_timer(void *arg)
 	j->zone = z;
 	j->began = clk_mono();
 	z->fold.busy = true;
+	z->fold.again = false;
 	zone_job_begin(z);
 	if (pool_post(z->e->workers, POOL_NORMAL, fold_run, j) == 0)
 		return;
@@ -125,12 +128,17 @@ static void fold_timer(void *arg)
 
 void fold_plan(struct zone *z)
 {
-	if (!z->fold.busy && !z->fold.armed)
+	if (z->state == ZONE_CLOSED || !z->have_meta)
+		return;
+	if (z->fold.busy)
+		z->fold.again = true; /* the job may have looked before this version */
+	else if (!z->fold.armed)
 		arm(z, MONO_MS(BEGIN_MS));
 }
 
 void fold_close(struct zone *z)
 {
 	z->fold.armed = false;
+	atomic_store(&z->fold.cancelled, true);
 	timer_stop(z->e->timers, &z->fold.timer);
 }

@@ -438,6 +438,7 @@ void zone_unquarantine(struct zone *z, const char *why)
 		zone_alarm_clear(z, ALARM_STORE);
 	version_schedule(z);
 	sweep_plan(z);
+	fold_plan(z);
 }
 
 struct zone *zone_new(struct engine *e, struct setup *s, const struct conf_zone *c)

@@ -118,6 +118,8 @@ struct zone_renewal {
 /* fold.c: recent changes go to their place. */
 struct zone_fold {
 	bool busy, armed;
+	bool again;                         /* something was published while busy */
+	atomic_bool cancelled;
 	unsigned yields;                    /* to work on the zone, in a row */
 	uint64_t moved;                     /* octets, since there was nothing */
 	struct timer timer;
@@ -262,7 +264,7 @@ void zone_damaged_aside(struct zone *z, int err, const char *file); /* it could 
 void zone_damage_over(struct zone *z, const char *file);            /* a new generation is live */
 
 /* fold.c */
-void fold_plan(struct zone *z);                   /* something was published */
+void fold_plan(struct zone *z);                   /* something was published, or may be worked on again */
 void fold_close(struct zone *z);
 /* renew.c */
 /* ZS_EIO: should the store have retired the live generation, it is copied. Otherwise nothing comes of it. */
