@@ -26,6 +26,7 @@
 #define RECENT_HEAD 6      /* u8 format, u32 CRC, u8 mark */
 #define RECENT_MARK 5
 #define RECENT_OCTETS_MAX ((uint64_t)32 << 20)
+#define RECENT_ALWAYS ((uint64_t)2 << 20)
 #define ENTRY_OVERHEAD 16  /* of a leaf, and what this one adds */
 #define FOLD_OCTETS ((size_t)1 << 20)
 
@@ -103,11 +104,28 @@ int recent_forget(MDB_txn *txn, MDB_dbi dbi, const uint8_t *key, size_t klen)
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
+/*
+ * A file never shrinks: where versions come faster than they are moved, it would hold what is aside at its
+ * most for good. So that is in proportion to its content; in a small zone little is gained, besides.
+ */
+static uint64_t most_aside(const struct gen *g)
+{
+	uint64_t part;
+	MDB_stat st;
+
+	if (mdb_env_stat(g->env, &st))
+		return RECENT_ALWAYS;
+	part = (st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages) * (uint64_t)st.ms_psize / 4;
+	if (part < RECENT_ALWAYS)
+		return RECENT_ALWAYS;
+	return part < RECENT_OCTETS_MAX ? part : RECENT_OCTETS_MAX;
+}
+
 bool recent_takes(const struct gen *g, const struct view *v)
 {
 	/* what little a version changes costs least where others stand already */
 	return (g->recent || view_changes(v) >= g->dir->recent_from) &&
-	       g->recent + view_octets(v) + view_changes(v) * recent_size(0, 0) <= RECENT_OCTETS_MAX;
+	       g->recent + view_octets(v) + view_changes(v) * recent_size(0, 0) <= most_aside(g);
 }
 
 /* --- reading -------------------------------------------------------------------------------------------- */
