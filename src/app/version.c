@@ -181,6 +181,12 @@ static void version_end(struct version_job *j, bool ok, enum zone_event ev)
 	zone_job_end(z);
 }
 
+/* The version itself was right. */
+static bool history_alone(const struct version_job *j)
+{
+	return j->err == ZS_EVETO && gate_total(j->gate) == gate_count(j->gate, GATE_HISTORY);
+}
+
 void version_describe_veto(struct version_job *j, char *text, size_t cap)
 {
 	if (j->err == ZS_EBADSIG) {
@@ -190,8 +196,8 @@ void version_describe_veto(struct version_job *j, char *text, size_t cap)
 	}
 	gating_report(j->zone, j->gate);
 	gating_describe(j->gate, text, cap);
-	if (gate_total(j->gate) == gate_count(j->gate, GATE_HISTORY))
-		atomic_store(&j->zone->history_doubted, true);
+	if (history_alone(j))
+		atomic_store(&j->zone->history_doubted[j->kind], true);
 	/* a neighbour of the change: what the version writes itself was read back before */
 	if (gate_count(j->gate, GATE_STORED) && !j->onto)
 		zone_damaged(j->zone, ZS_ECRC, j->kind == VERSION_CHANGE ? "a change" : "a refresh");

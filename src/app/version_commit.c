@@ -199,7 +199,7 @@ static int write_history(struct version_job *j)
 		return 0;
 	}
 	/* the version itself was right, and signatures must not expire over its history */
-	if (atomic_load(&j->zone->history_doubted)) {
+	if (atomic_load(&j->zone->history_doubted[j->kind])) {
 		log_msg(LL_WARN, "store", j->zone->name,
 			"event=gap serial=%u: the history of the last try was vetoed; secondaries get AXFR",
 			j->serial);
@@ -255,7 +255,7 @@ void version_commit(struct version_job *j)
 	j->damaged = j->err == ZS_ECRC;
 	if (!j->err) {
 		publish_count_commit(j->e, mono_diff(clk_mono(), began));
-		atomic_store(&j->zone->history_doubted, false);
+		atomic_store(&j->zone->history_doubted[j->kind], false);
 		j->pub = publish_prepare(j->zone->store, j->zone->wire, &j->meta, &j->earliest, &j->err);
 		j->damaged = damage_is(j->err);
 	}

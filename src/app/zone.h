@@ -200,7 +200,9 @@ struct zone {
 	struct version_job *version_job, *change_job; /* a routine version; a change of content */
 	struct version_job *routine;        /* signs what is due: routine.c */
 	atomic_ullong next_seq;             /* of the expiry index */
-	atomic_bool history_doubted;        /* what the last try said it changed was vetoed: a gap instead */
+	/* By version_kind: what the last try of that kind said it changed was vetoed: a gap instead. A
+	 * version of the other kind that passes says nothing about it. */
+	atomic_bool history_doubted[2];
 	mono_t routine_at;                  /* end of the last routine version; 0: none yet */
 	/* a version is in its transaction: no generation may move meanwhile */
 	bool committing;

@@ -276,6 +276,48 @@ def test_no_fault_passes_the_gate_in_a_refresh(rig):
     t.right()
 
 
+SAYS = "history-record.nsec3.example."
+
+
+def saying(rig):
+    """One zone whose history is spoilt while the fault is on; nothing becomes due but by order of the test."""
+    t = Faulty(rig, {"history-record": (HISTORY, (NSEC3,))})
+    t.start()
+    t.healed({})
+    t.clock.rate = 0.01
+    return t
+
+
+def vetoes(t):
+    return t.counted().get((SAYS, HISTORY), 0)
+
+
+def order(t, *argv):
+    r = t.seal.ctl("zone", *argv)
+    assert r.returncode == 0, r.stdout + r.stderr
+
+
+def taken(t, upstream):
+    t.seal.wait_zone(SAYS, lambda s: s["upstream_serial"] == upstream and not s["busy"], "upstream's %d" % upstream)
+
+
+def test_a_refresh_is_no_word_about_the_history_of_a_change(rig):
+    t = saying(rig)
+    t.on()
+    t.change(2)
+    t.seal.wait_zone(SAYS, lambda s: s.get("vetoed") and not s["busy"], "the veto")
+    t.off()
+    order(t, "serial", SAYS, "5000")
+    t.seal.wait_zone(SAYS, lambda s: s["signed_serial"] == 5000 and not s["busy"], "the refresh")
+    assert not re.search("%s: event=gap" % SAYS, t.seal.log())
+    t.on()
+    t.clock.skip(60)
+    taken(t, 2)
+    assert vetoes(t) == 1 and not t.seal.alarms(SAYS)
+    t.secondary.wait_serial(SAYS, t.list()[SAYS]["signed_serial"])
+    t.right("192.0.2.2")
+
+
 ONE = "bitmap-less.nsec3.example."
 
 
