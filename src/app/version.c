@@ -232,6 +232,7 @@ static void undo_whole(struct version_job *j)
 static void undo_failed(struct version_job *j)
 {
 	struct zone *z = j->zone;
+	bool again = false;
 	char text[400];
 
 	if (j->too_large) {
@@ -242,16 +243,19 @@ static void undo_failed(struct version_job *j)
 		orders_rolled_back(z, j->undo, NULL);
 	} else if (version_is_veto(j)) {
 		version_describe_veto(j, text, sizeof(text));
-		orders_rolled_back(z, j->undo, text);
+		again = history_alone(j) && !j->gap; /* goes out as a gap */
+		if (again)
+			zone_alarm_set(z, ALARM_VETO, "rollback vetoed by the gate, tried again: %s", text);
+		else
+			orders_rolled_back(z, j->undo, text);
 	} else if (j->err == ZS_EHELD || j->misfit) {
 		orders_rolled_back(z, j->undo, j->reason);
 	} else {
 		writing_failed(j, "a rollback", "a rollback cannot be written");
-		z->local_trouble = true;
-		version_end(j, false, EV_FAILED);
-		return;
+		again = true;
 	}
-	version_end(j, true, EV_HELD);
+	z->local_trouble |= again;
+	version_end(j, !again, again ? EV_FAILED : EV_HELD);
 }
 
 static void change_failed(struct version_job *j)

@@ -318,6 +318,20 @@ def test_a_refresh_is_no_word_about_the_history_of_a_change(rig):
     t.right("192.0.2.2")
 
 
+def test_a_rollback_whose_history_is_vetoed_stays_ordered(rig):
+    t = saying(rig)
+    t.change(2)
+    taken(t, 2)
+    t.on()
+    order(t, "rollback", SAYS, "u1")
+    t.seal.wait_alarm(SAYS, "vetoed", "rollback vetoed by the gate, tried again")
+    t.clock.skip(60)
+    taken(t, 1)
+    assert vetoes(t) == 1 and list(t.seal.alarms(SAYS)) == ["held"] and "failed" not in t.seal.alarms(SAYS)["held"]
+    t.secondary.wait_serial(SAYS, t.list()[SAYS]["signed_serial"])
+    t.right("192.0.2.1")
+
+
 ONE = "bitmap-less.nsec3.example."
 
 
