@@ -184,6 +184,8 @@ void held_alarm(struct zone *z)
 {
 	if (z->orders.hold) {
 		order_alarm(z);
+		if (!z->held || !z->held_vetoes)
+			zone_alarm_clear(z, ALARM_VETO);
 		return;
 	}
 	if (z->held && z->held_vetoes) {

@@ -332,6 +332,17 @@ def test_a_rollback_whose_history_is_vetoed_stays_ordered(rig):
     t.right("192.0.2.1")
 
 
+def test_a_veto_is_over_on_hold(rig):
+    t = saying(rig)
+    order(t, "hold", SAYS)
+    t.on()
+    order(t, "serial", SAYS, "5000")
+    wait_for(lambda: vetoes(t) == 1, "the veto")
+    t.clock.skip(60)
+    t.seal.wait_zone(SAYS, lambda s: s["signed_serial"] == 5000 and not s["busy"], "the version")
+    assert list(t.seal.alarms(SAYS)) == ["held"]
+
+
 ONE = "bitmap-less.nsec3.example."
 
 
