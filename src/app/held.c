@@ -261,8 +261,8 @@ static void count_held(struct zone *z, const struct intake *in)
 
 void held_transfer(struct zone *z, const struct transfer *t)
 {
-	if (t->forced) /* what was ordered while it ran is for the next one */
-		z->force_transfer = false;
+	if (t->forced == z->force_transfer) /* what was ordered while it ran is for the next one */
+		z->force_transfer = 0;
 }
 
 void held_input(struct zone *z, const struct transfer *t, const char *reason)

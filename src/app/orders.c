@@ -188,7 +188,8 @@ bool orders_release(struct zone *z)
 	z->orders.hold = z->orders.rolled_back = false;
 	z->orders.rollback = 0;
 	z->order_failed = false;
-	z->force_transfer |= undone;
+	if (undone)
+		zone_force_transfer(z);
 	keep(z);
 	held_alarm(z);
 	return true;

@@ -16,7 +16,7 @@ struct transfer {
 	struct extsort *sort;
 	/* asked as IXFR; NULL from the moment it turns out to be the whole zone */
 	struct ixfr *ixfr;
-	bool forced;            /* began by order: it is what `zone retransfer` asked for */
+	unsigned forced;        /* the order (`zone retransfer`) that it carries out, 0: none */
 	struct intake intake;
 	bool have_soa; uint8_t soa[1024]; uint16_t soa_len; uint32_t soa_ttl; struct soa soa_fields;
 	uint8_t soa_owner[NAME_MAX_WIRE];

@@ -240,13 +240,13 @@ static void next_primary(struct zone *z, const char *why)
 	zone_event(z, EV_FAILED);
 }
 
-/* Is a serial to be taken? An order takes any; a policy that shapes versions otherwise, or a doubt about what
- * is stored, takes the same one once more. */
-static bool is_newer(const struct zone *z, uint32_t serial)
+/* Is a serial to be taken? An order takes any, but only what was asked for after it; a policy that shapes
+ * versions otherwise, or a doubt about what is stored, takes the same one once more. */
+static bool is_newer(const struct zone *z, uint32_t serial, unsigned forced)
 {
 	enum serial_order o;
 
-	if (!z->have_meta || !z->meta.have_upstream || z->force_transfer)
+	if (!z->have_meta || !z->meta.have_upstream || forced)
 		return true;
 	o = serial_cmp(serial, z->meta.upstream_serial);
 	return o == SERIAL_GT || ((zone_wants_build(z) || z->compare) && o == SERIAL_EQ);
@@ -289,7 +289,7 @@ static void judge_serial(struct zone *z, const struct soa *soa)
 		zone_event(z, z->have_meta && soa->serial == z->meta.upstream_serial ? EV_SAME : EV_HELD);
 	} else if (held_stops(z, soa->serial)) {
 		zone_event(z, EV_HELD);
-	} else if (is_newer(z, soa->serial)) {
+	} else if (is_newer(z, soa->serial, z->force_transfer)) {
 		hear_news(z, soa->serial);
 		zone_event(z, z->next && (z->large || z->rebuild) ? EV_LATER : EV_NEWER);
 	} else if (soa->serial == z->meta.upstream_serial) {
@@ -618,7 +618,7 @@ static void on_done(void *ctx, const struct xfrin_result *r)
 		ixfr_refused(z, r);
 	} else if (r->result || t->intake.discard || !t->have_soa) {
 		xfr_failed(z, r, &t->intake);
-	} else if (!is_newer(z, t->soa_fields.serial)) {
+	} else if (!is_newer(z, t->soa_fields.serial, t->forced)) {
 		xfr_stale(z, t->soa_fields.serial);
 	} else {
 		atomic_fetch_add(&z->count.xfr_in_ok, 1);

@@ -167,7 +167,7 @@ static json_t *row_retransfer(struct zone *z, json_t *args, bool *bad)
 
 	*bad = no != NULL;
 	if (!no) {
-		z->force_transfer = true;
+		zone_force_transfer(z);
 		held_ordered(z);
 		zone_event(z, EV_CHECK);
 	}

@@ -206,11 +206,18 @@ static uint64_t dropped_records(const struct intake *in)
 	       in->stripped_cdnskey + in->stripped_private + in->stripped_zonemd;
 }
 
+void zone_force_transfer(struct zone *z)
+{
+	if (++z->force_last == 0)
+		z->force_last = 1;
+	z->force_transfer = z->force_last;
+}
+
 void zone_input_taken(struct zone *z, const struct transfer *t)
 {
 	zone_release_used(z, t->soa_fields.serial);
-	if (t->forced) /* another one may have been ordered meanwhile */
-		z->force_transfer = false;
+	if (t->forced == z->force_transfer) /* another one may have been ordered meanwhile */
+		z->force_transfer = 0;
 	z->want_axfr = false;
 	if (!t->ixfr)
 		sweep_taken(z);

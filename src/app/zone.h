@@ -162,7 +162,8 @@ struct zone {
 	bool have_news; uint32_t news; bool agreed, look_soon;
 	unsigned check_fails;
 	bool check_again;                   /* a NOTIFY came meanwhile */
-	bool force_transfer;                /* `zone retransfer`: whatever upstream has is taken */
+	/* `zone retransfer`, number of the order, 0: none: whatever upstream has is taken */
+	unsigned force_transfer, force_last;
 	bool want_axfr;                     /* the difference that upstream offers cannot be taken */
 	bool compare;                       /* all of upstream's is compared with what is stored: sweep.h */
 	bool rebuild;                       /* the live generation is damaged, or has something wrong */
@@ -252,6 +253,8 @@ void zone_dispose(struct zone *z, void (*fn)(void *), void *arg);
 void zone_compare_policy(struct zone *z);
 /* The next generation is called for, and is not on its way. */
 bool zone_wants_build(const struct zone *z);
+/* An order to take whatever upstream has: the next transfer's, not that of one that runs. */
+void zone_force_transfer(struct zone *z);
 /* what upstream sent is published: orders and alarms that were about it are done with */
 void zone_input_taken(struct zone *z, const struct transfer *t);
 /* signing or writing failed: the alarm that fits err */

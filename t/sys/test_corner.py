@@ -178,6 +178,50 @@ def test_retransfer_follows_a_transfer_that_is_held(rig):
     assert x.kinds()[3:] == [IXFR, AXFR]
 
 
+def test_retransfer_follows_one_that_was_ordered(rig):
+    """What that one brings may be older than the order."""
+    x = Line(rig, text(1))
+    x.published()
+    slow, reply = Slow(), x.primary._reply
+
+    def late(qtype, serial):
+        made = reply(qtype, serial)
+        slow.asked.set()
+        slow.go.wait(60)
+        return made
+    x.primary._reply = late
+    assert x.seal.ctl("zone", "retransfer", ZONE).returncode == DONE
+    assert slow.asked.wait(20)
+    x.primary.set(text(1, A))
+    r = x.seal.ctl("zone", "retransfer", ZONE)
+    assert r.returncode == DONE and "follows what is under way" in r.stdout
+    slow.go.set()
+    harness.wait_for(lambda: x.kinds() == [AXFR] * 3, "the second one")
+    rest(x)
+    x.check()
+
+
+def test_an_order_is_no_excuse_for_the_transfer_before_it(rig):
+    """A primary told of a new serial and sends an old zone, and `zone retransfer` comes in between."""
+    x = Line(rig, text(5))
+    x.published()
+    x.next(text(6, A))
+    slow = Slow()
+
+    def stale(primary, serial):
+        slow(primary, serial)
+        return primary.versions[0] + primary.versions[0][:1]
+    x.primary.how = stale
+    x.primary.next(text(7, A + B))
+    assert slow.asked.wait(20)
+    assert x.seal.ctl("zone", "retransfer", ZONE).returncode == DONE
+    slow.go.set()
+    x.published()
+    rest(x)
+    x.check()
+    assert x.seal.log().count(" upstream=5 ") == 2  # build and publication of the first version
+
+
 # --- reload and restart in the middle ---------------------------------------------------------------------------
 
 
