@@ -5,15 +5,18 @@
  */
 #include "pace.h"
 
-int64_t pace_take(struct pace *p, mono_t now)
+int64_t pace_take(struct pace *p, mono_t now, int64_t due)
 {
 	mono_t earliest = mono_add(now, -(int64_t)PACE_ZONES * PACE_US), at = p->next;
 	int64_t wait;
 
 	if (mono_diff(earliest, at) > 0)
 		at = earliest;
-	p->next = mono_add(at, PACE_US);
-	wait = mono_diff(p->next, now);
+	at = mono_add(at, PACE_US);
+	wait = mono_diff(at, now);
+	if (due <= 0 || due <= wait)
+		return due > 0 ? due : 0;
+	p->next = at;
 	return wait > 0 ? wait : 0;
 }
 

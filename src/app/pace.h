@@ -15,8 +15,9 @@
 /* Those that go first, one behind the other; zero: nobody went yet. */
 struct pace { mono_t next; };
 
-/* Microseconds until the turn of one more. */
-int64_t pace_take(struct pace *p, mono_t now);
+/* Microseconds until the turn of one more. One that is due before, maybe at a turn that it has already, takes
+ * none: `due`, in microseconds, INT64_MAX: never. */
+int64_t pace_take(struct pace *p, mono_t now, int64_t due);
 /* Of a zone among so many that wait: anywhere in the time that all of them take. r: random. */
 int64_t pace_spread(size_t zones, uint64_t r);
 

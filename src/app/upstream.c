@@ -97,16 +97,16 @@ void upstream_schedule(struct zone *z, int64_t seconds)
 
 void upstream_look(struct zone *z, bool first)
 {
-	int64_t us;
+	int64_t us, due = INT64_MAX;
 
 	if (z->state == ZONE_CLOSED || z->state == ZONE_OPENING)
 		return;
+	if (z->check_timer.slot)
+		due = clamp(mono_diff(z->check_timer.at, clk_mono()), 0, INT64_MAX);
 	first |= !z->have_meta || zone_wants_build(z) ||
 		 (z->have_news && serial_cmp(z->news, z->meta.upstream_serial) == SERIAL_GT);
-	us = first ? pace_take(&z->e->first, clk_mono()) : engine_spread(z->e);
-	if (z->check_timer.slot)
-		us = clamp(mono_diff(z->check_timer.at, clk_mono()), 0, us);
-	schedule_in(z, us);
+	us = first ? pace_take(&z->e->first, clk_mono(), due) : engine_spread(z->e);
+	schedule_in(z, us < due ? us : due);
 }
 
 /* --- expire --------------------------------------------------------------------------------------------- */
