@@ -500,8 +500,10 @@ void zone_reconf(struct zone *z, struct setup *s, const struct conf_zone *c)
 	}
 	cut_short = z->state == ZONE_CHECKING || z->state == ZONE_QUEUED ||
 		    (z->state == ZONE_TRANSFER && !goes_on);
-	if (cut_short)
+	if (cut_short) {
 		zone_event(z, EV_FAILED);
+		timer_stop(z->e->timers, &z->check_timer); /* as many retries at one moment are no turns */
+	}
 	z->round_done = tried; /* nobody was asked to the end */
 	z->check_fails = z->next_fails = 0;
 	z->next_due = (mono_t){ 0 };
