@@ -182,6 +182,34 @@ START_TEST(odd_versions)
 }
 END_TEST
 
+/* A gap is legal whatever older history looks like: what cannot be read there must not hold up refreshes. */
+START_TEST(a_gap_over_damaged_totals)
+{
+	struct world *w = world_new(5);
+	struct cand c = { .w = w, .gap = true, .verbose = true };
+	uint8_t key[KEY_MAX], serial[22];
+	struct rr_item soa = { .ttl = 60, .data = serial };
+	struct kv *kv;
+
+	make_version(w, false, judge_view);
+	ck_assert_int_eq(store_snap(w->s, &c.sn), 0);
+	ck_assert_int_eq(view_new(c.sn, &c.v), 0);
+	c.version = view_base(c.v) + 1;
+	ck_assert_int_eq(view_kv(c.v, &kv), 0);
+	soa.len = (uint16_t)soa_rdata(serial, w->st[w->n - 1].serial + 1);
+	put_rr(kv, T_SOA, ZONE, &soa, 1);
+	ck_assert_int_eq(kv_put(kv, key, key_meta(key, "history"), "\1\0\0\0\0", 5), 0);
+	kv_close(kv);
+	ck_assert_uint_eq(judge(&c), 0);
+	c.gap = false;
+	c.verbose = false;
+	ck_assert_uint_ne(judge(&c), 0);
+	view_free(c.v);
+	snap_unref(c.sn);
+	world_free(w);
+}
+END_TEST
+
 /* --- entries, taken apart and put together again -------------------------------------------------------- */
 
 struct list { struct hrec *a; size_t n; };
@@ -673,6 +701,7 @@ int main(void)
 	tcase_add_test(t, dropped_at_once);
 	tcase_add_test(t, odd_versions);
 	tcase_add_test(t, no_entry_wanted);
+	tcase_add_test(t, a_gap_over_damaged_totals);
 	tcase_add_test(t, merged_faults);
 	tcase_add_loop_test(t, seeded_faults, 0, (int)(sizeof faults / sizeof faults[0]));
 	suite_add_tcase(s, t);

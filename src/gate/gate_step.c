@@ -323,7 +323,8 @@ static bool find_entry(struct gstep *s, bool gap)
 	if (s->j->err)
 		return false;
 	if (!read_totals(s, &entries, &s->merge.oldest, &newest)) {
-		gentry_say(&s->e, "the totals of history do not parse");
+		if (!gap) /* damage: whoever reads or writes there meets it, and a gap does not */
+			gentry_say(&s->e, "the totals of history do not parse");
 		return false;
 	}
 	if (s->merge.oldest > s->e.version || gentry_count(&s->e))
