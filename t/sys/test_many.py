@@ -3,6 +3,7 @@
 clock is the tests' and stands still, so that what is asked is what was due at once."""
 
 import struct
+import threading
 
 import dns.name
 
@@ -16,10 +17,11 @@ ZONES, AT_ONCE, A_SECOND = 150, 100, 200
 
 
 class Primary(Raw):
-    """Of any zone; the serial is that of all of them. `asked`: zones in the order in which their SOA was asked for."""
+    """Of any zone; the serial is that of all of them. `asked`: zones in the order in which their SOA was asked for. hang:
+    transfers wait for it."""
 
     def __init__(self, rig, peers=()):
-        self.serial, self.asked = 1, []
+        self.serial, self.asked, self.hang = 1, [], None
         super().__init__(rig, ".", zones.soa("any.", 1), peers=peers)
 
     def _messages(self, query):
@@ -29,6 +31,8 @@ class Primary(Raw):
         qtype, = struct.unpack("!H", query[end:end + 2])
         if qtype == SOA:
             self.asked.append(name)
+        elif self.hang:
+            self.hang.wait(60)
         rrs = [record(line) for line in zones.small(name, self.serial).splitlines() if line.strip()]
         rrs = rrs + [rrs[0]] if qtype == AXFR else rrs[:1]
         yield struct.pack("!HHHHHH", ident, 0x8400, 1, len(rrs), 0, 0) + query[12:end + 4] + b"".join(map(encode, rrs))
@@ -84,3 +88,31 @@ def test_zones_that_can_wait(rig):
     assert not p.asked
     clock.advance((ZONES + 1) / A_SECOND)
     asked("the others", ZONES + 1)
+
+
+def test_zones_that_a_reload_cuts_short(rig):
+    """They have turns as at the start, however soon a failed check would have been tried again."""
+    clock = clocked.Clock(rig)
+    s = Zoneseal(rig)
+    p = Primary(rig, [s]).start()
+    p.hang = threading.Event()
+    n = 600
+    for i in range(n):
+        s.zone("z%d.example." % i, [p], policy="none")
+    s.start(env=clock.env(), program="zoneseald-clk")
+
+    def idle(most):
+        """Of one moment; the others wait for a transfer."""
+        left = []
+        harness.wait_for(lambda: left.append([z["state"] for z in s.json("zone", "list")["zones"]].count("idle")) or left[-1] <= most,
+                         "%d to be asked" % (n - most), alive=[s.process])
+        return left[-1]
+    harness.wait_for(lambda: s.log().count("state=opening event=opened") == n, "what is stored", alive=[s.process])
+    clock.advance((n - AT_ONCE) / A_SECOND + 0.01)
+    idle(0)
+    reload(s)
+    cut = n - 40  # a few are being transferred and go on
+    harness.wait_for(lambda: s.log().count("event=failed new=idle") >= cut, "the reload", alive=[s.process])
+    clock.advance(2)
+    assert idle(n - 2 * A_SECOND) >= cut - AT_ONCE - 2 * A_SECOND
+    p.hang.set()
