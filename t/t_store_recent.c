@@ -264,10 +264,11 @@ START_TEST(over_the_bound)
 {
 	struct fix f;
 	uint64_t most = 0;
+	uint32_t round;
 	struct kv *kv;
 
 	fix_new(&f);
-	for (uint32_t round = 0; round < 400; round++) {
+	for (round = 0; round < 400; round++) {
 		for (uint32_t n = 0; n < 4; n++)
 			change(f.s, n * 500, n * 500 + 499, 1, 1 + (round * 4 + n) % 1000);
 		if (store_recent(f.s) == most)
@@ -276,6 +277,10 @@ START_TEST(over_the_bound)
 	}
 	ck_assert_uint_gt(most, 1 << 20);
 	ck_assert_uint_le(most, 2 << 20);
+	kv = open_newest(f.s);
+	for (uint32_t n = 0; n < MANY; n++)
+		ck_assert_int_eq(check_num(kv, n, 1 + (round * 4 + n / 500) % 1000), 0);
+	kv_close(kv);
 	change(f.s, 100, 100, 1, 4242);
 	kv = open_newest(f.s);
 	ck_assert_int_eq(check_num(kv, 100, 4242), 0);
