@@ -28,10 +28,10 @@ DAY = 86400
 class Failing:
     """A line whose daemon's calls on the zone's files can be made to fail."""
 
-    def __init__(self, rig):
+    def __init__(self, rig, **more):
         subprocess.run(["make", "-s", "-C", seal.build_dir(), "zoneseald-crash"], check=True, capture_output=True, timeout=600)
         self.clock = rig.add(clocked.Running(rig, 2))
-        self.line = c = Chain(rig, text=numbered(ZONE, 1, 40))
+        self.line = c = Chain(rig, text=numbered(ZONE, 1, 40), **more)
         self.seal = c.seal
         self.page = Page(os.path.join(c.seal.dir, "page"))
         self.page.arm(COUNT, os.path.join(c.seal.state_dir, "zones"), err=errno.EIO)
@@ -147,3 +147,21 @@ def test_what_is_damaged_is_not_carried_over(rig):
     f.line.verify()
     wait_for(lambda: "store" not in f.seal.alarms(ZONE), "the alarm to go")
     assert f.status()["renewal"] is None
+
+
+def test_a_build_is_faster(rig):
+    """It brings the next generation while the next try of the copy is minutes away: nothing waits for that any more."""
+    f = Failing(rig, policy_options={"denial": "nsec"})
+    f.page.aim(FAIL_FROM, 1)
+    f.clock.skip(10 * DAY)
+    f.seal.wait_alarm(ZONE, "store", "cannot be copied yet: ")
+    while f.status()["renewal"]["tries"] < 6:
+        f.clock.skip(5)
+    f.clock.rate = 0.5
+    f.page.mode(COUNT)
+    f.seal.conf["policies"][0]["denial"] = "nsec3"
+    f.seal.reload()
+    f.seal.wait_zone(ZONE, lambda s: s["version"]["denial"] == "nsec3", "another generation")
+    f.line.primary.change(ZONE, numbered(ZONE, 3, 42))
+    assert f.line.published(3) > f.serial
+    assert f.status()["renewal"] is None and not f.said("event=renewed")
