@@ -154,10 +154,7 @@ static void commit(void *arg)
 	struct version_job *j = arg;
 
 	fault_zone(j->zone->wire);
-	if (j->last)
-		j->err = keystate_ceiling(j->zone->store, &j->keys, j->serial);
-	if (!j->err)
-		j->err = version_write(j);
+	j->err = version_write(j);
 	if (!j->err)
 		j->err = version_gate(j);
 	if (!j->err)

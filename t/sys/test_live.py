@@ -175,7 +175,7 @@ def ceiling(c):
 
 
 def test_its_serial_is_below_the_ceiling(rig):
-    """Of the key state: the live generation is at it already."""
+    """Of the key state: the live generation is at it already. So is that of any other version."""
     c = Slow(rig).start()
     c.published(1)
     c.begins()
@@ -185,6 +185,10 @@ def test_its_serial_is_below_the_ceiling(rig):
     assert c.building() and ceiling(c) == top
     assert top < c.ends() <= ceiling(c)
     c.judged()
+    above = ceiling(c) + 1
+    assert c.seal.ctl("zone", "serial", ZONE, str(above)).returncode == 0
+    harness.wait_for(lambda: c.seal.serial(ZONE) == above, "the ordered serial")
+    assert ceiling(c) > above
 
 
 def test_a_hold_keeps_out_what_the_build_has_already(rig):
