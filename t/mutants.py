@@ -20,9 +20,12 @@ SOURCES, BUILD = os.path.join(WORK, "sources"), os.path.join(WORK, "build")
 TESTS = {"src/seal/splice": ["t_splice"], "src/seal/chain.c": ["t_denial", "t_splice"], "src/seal/denial.c": ["t_denial"],
          "src/seal/sign.c": ["t_sign"], "src/dns/": ["t_ixfr", "t_merge"], "src/gate/gate_": ["t_gate_step"],
          "src/store/history_merge.c": ["t_gate_step"], "src/store/history_write.c": ["t_gate_step", "t_history"],
-         "src/store/history": ["t_history", "t_history_build", "t_gate_step"], "src/store/": ["t_store_recent", "t_store_view"],
-         "src/app/overtake.c": ["sys/test_live.py"], "src/app/build.c": ["sys/test_live.py"], "src/app/version_commit.c": ["sys/test_live.py"],
-         "src/app/downstream.c": ["sys/test_downstream.py"], "src/app/renew.c": ["sys/test_renew.py"], "src/app/": []}
+         "src/store/history": ["t_history", "t_history_build", "t_gate_step"],
+         "src/store/snap.c": ["t_store_recent", "t_store_renew", "t_store_threads"],
+         "src/store/": ["t_store_recent", "t_store_view"],
+         "src/app/overtake.c": ["sys/test_live.py"], "src/app/build.c": ["sys/test_live.py"],
+         "src/app/version_commit.c": ["sys/test_live.py"], "src/app/downstream.c": ["sys/test_downstream.py"],
+         "src/app/renew.c": ["sys/test_renew.py"], "src/app/": []}
 STEPS = ["--steps", "2500", "--seed", "1", "--seconds", "60", "--no-shrink", "--judge", "0"]
 PROGRAMS = ["zoneseald-clk", "zonesealctl"]
 TESTED = ["zoneseald", "zoneseald-crash", "p11fault.so"] + PROGRAMS  # by the system tests

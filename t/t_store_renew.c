@@ -13,6 +13,7 @@
 #include "t_suite.h"
 
 #define NUMBERS 6000 /* more than one turn of the copier */
+#define SNAP_SPARE 2   /* handles of a snapshot at least */
 
 static const struct store_copy_opts plain = { 0 };
 
@@ -92,11 +93,30 @@ static int has_file(const struct fix *f, const char *name)
 	return exists(zone_file(f->state, name, path, sizeof path));
 }
 
+/*
+ * A generation whose meta page is unsure opens no more handles. Who wants one is told to come again, when one
+ * of those that are out is back: it is no error of what is read. True: there were no more.
+ */
+static bool handles_go_round(struct snap *sn)
+{
+	struct kv *kv[2 * SNAP_SPARE];
+	unsigned n = 0;
+	int rc = 0;
+
+	while (n < 2 * SNAP_SPARE && !(rc = snap_kv(sn, &kv[n])))
+		n++;
+	ck_assert(n && (!rc || rc == ZS_EAGAIN));
+	while (n)
+		kv_close(kv[--n]);
+	return rc != 0;
+}
+
 START_TEST(versions_go_on)
 {
 	struct store_copied out;
 	struct fix f;
 	uint64_t version;
+	unsigned few = 0;
 	long n;
 
 	begin(&f);
@@ -113,6 +133,7 @@ START_TEST(versions_go_on)
 		ck_assert_int_eq(failing(&f, at, 9), ZS_EIO);
 		ck_assert_int_eq(failing(&f, 1000, 9), ZS_EIO); /* and stays so */
 		now_has(&f, (uint32_t)version, version);
+		few += handles_go_round(held);
 		ck_assert_int_eq(store_renew(f.s, &plain, &out), 0);
 		ck_assert_uint_eq(out.version, version);
 		ck_assert_uint_eq(out.items, NUMBERS);
@@ -127,6 +148,7 @@ START_TEST(versions_go_on)
 		now_has(&f, (uint32_t)version + 1, version + 1);
 		version++;
 	}
+	ck_assert_uint_gt(few, 0);
 	ck_assert(!has_file(&f, "1.mdb"));
 	fix_close(&f);
 	fix_open(&f, &no_room);

@@ -7,6 +7,7 @@
 #include "t_store_util.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -230,9 +231,66 @@ START_TEST(a_fold_grows_the_map_before_a_commit)
 }
 END_TEST
 
+/* Has a handle nearly all of the time; with others like it, so that there is always one out. */
+static void *holder(void *arg)
+{
+	struct timespec ms = { .tv_nsec = 1000000 };
+	struct job *j = arg;
+	struct snap *sn;
+	struct kv *kv;
+
+	while (atomic_load(&j->sh->running)) {
+		if (store_snap(j->sh->s[0], &sn))
+			break;
+		if (snap_kv(sn, &kv) == 0) {
+			nanosleep(&ms, NULL);
+			kv_close(kv);
+			atomic_fetch_add(&j->sh->reads, 1);
+		}
+		snap_unref(sn);
+	}
+	return NULL;
+}
+
+/* A full map waits for handles to come back, and no new ones go out meanwhile. */
+START_TEST(readers_do_not_keep_the_map_from_growing)
+{
+	struct store_dir_opts opts = { .map_size = 64 << 10, .grow_wait_ms = 3000 };
+	enum { HOLDERS = 12 };
+	struct shared sh = { .running = 1 };
+	struct job r[HOLDERS];
+	struct store_dir *d;
+	enum store_health h;
+	char state[64];
+	uint64_t version;
+
+	make_dir(state);
+	ck_assert_int_eq(store_dir_open(state, &opts, &d), 0);
+	ck_assert_int_eq(store_open(d, ZONE, &sh.s[0], &h), 0);
+	ck_assert_int_eq(commit_nums(sh.s[0], 0, 10, 1, &version), 0);
+	for (unsigned i = 0; i < HOLDERS; i++) {
+		r[i] = (struct job){ .sh = &sh };
+		ck_assert_int_eq(pthread_create(&r[i].id, NULL, holder, &r[i]), 0);
+	}
+	while (atomic_load(&sh.reads) < 4 * HOLDERS)
+		sched_yield();
+	ck_assert_int_eq(commit_nums(sh.s[0], 0, 8000, 2, &version), 0);
+	atomic_store(&sh.running, 0);
+	for (unsigned i = 0; i < HOLDERS; i++)
+		pthread_join(r[i].id, NULL);
+	store_close(sh.s[0]);
+	store_dir_close(d);
+	rm_tree(state);
+}
+END_TEST
+
 int main(void)
 {
-	const TTest *const tests[] = { readers_and_writers, a_fold_grows_the_map_before_a_commit };
+	const TTest *const tests[] = {
+		readers_and_writers,
+		a_fold_grows_the_map_before_a_commit,
+		readers_do_not_keep_the_map_from_growing,
+	};
 
 	return RUN_SUITE("store threads", tests);
 }
