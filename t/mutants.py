@@ -22,6 +22,7 @@ TESTS = {"src/seal/splice": ["t_splice"], "src/seal/chain.c": ["t_denial", "t_sp
          "src/store/history_merge.c": ["t_gate_step"], "src/store/history_write.c": ["t_gate_step", "t_history"],
          "src/store/history": ["t_history", "t_history_build", "t_gate_step"],
          "src/store/snap.c": ["t_store_recent", "t_store_renew", "t_store_threads"],
+         "src/store/gen.c": ["t_store", "t_store_damage"],
          "src/store/": ["t_store_recent", "t_store_view"],
          "src/app/overtake.c": ["sys/test_live.py"], "src/app/build.c": ["sys/test_live.py"],
          "src/app/version_commit.c": ["sys/test_live.py"], "src/app/downstream.c": ["sys/test_downstream.py"],

@@ -281,11 +281,59 @@ START_TEST(bounded)
 }
 END_TEST
 
+/* The leaf that has number n is no leaf any more: LMDB sees it when it looks for the number. */
+static void spoil_leaf(const struct fix *f, uint32_t n)
+{
+	static const uint8_t leaf = 2, none = 0; /* of the flags, which begin at octet 10 */
+	uint8_t page[4096], key[8];
+	size_t klen = num_key(key, n), spoilt = 0;
+	char path[512];
+	FILE *fp = fopen(zone_file(f->state, "1.mdb", path, sizeof path), "r+b");
+
+	ck_assert_ptr_nonnull(fp);
+	for (long at = 0; fread(page, 1, sizeof page, fp) == sizeof page; at += (long)sizeof page) {
+		if (page[10] != leaf || !memmem(page, sizeof page, key, klen))
+			continue;
+		ck_assert(!fseek(fp, at + 10, SEEK_SET) && fwrite(&none, 1, 1, fp) == 1);
+		ck_assert(!fseek(fp, at + (long)sizeof page, SEEK_SET));
+		spoilt++;
+	}
+	fclose(fp);
+	ck_assert_uint_eq(spoilt, 1);
+}
+
+/* A commit that meets damage to the tree is the last one: what is written on top of it is lost with it. */
+START_TEST(a_tree_that_is_none)
+{
+	struct fix f;
+	uint64_t version;
+
+	fix_new(&f, NULL);
+	ck_assert_int_eq(commit_nums(f.s, 1, 3000, 1, &version), 0);
+	fix_close(&f);
+	spoil_leaf(&f, 2000);
+	fix_open(&f, NULL);
+	ck_assert_int_eq(f.health, STORE_READY);
+	ck_assert_int_eq(commit_nums(f.s, 1, 10, 2, &version), 0);
+	ck_assert_int_eq(commit_nums(f.s, 1995, 2005, 3, &version), ZS_ECRC);
+	ck_assert_int_eq(commit_nums(f.s, 1, 10, 3, &version), ZS_EIO);
+	ck_assert_uint_eq(store_version(f.s), 2);
+	fix_end(&f);
+}
+END_TEST
+
 int main(void)
 {
-	const TTest *const tests[] = { aside_at_once, aside_then_restart, aside_during_a_build,
-				       marked,	      marked_too_late,	  marked_then_crash,
-				       bounded };
+	const TTest *const tests[] = {
+		aside_at_once,
+		aside_then_restart,
+		aside_during_a_build,
+		marked,
+		marked_too_late,
+		marked_then_crash,
+		bounded,
+		a_tree_that_is_none,
+	};
 
 	return RUN_SUITE("store_damage", tests);
 }
