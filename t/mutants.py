@@ -23,6 +23,7 @@ TESTS = {"src/seal/splice": ["t_splice"], "src/seal/chain.c": ["t_denial", "t_sp
          "src/store/history": ["t_history", "t_history_build", "t_gate_step"],
          "src/store/snap.c": ["t_store_recent", "t_store_renew", "t_store_threads"],
          "src/store/gen.c": ["t_store", "t_store_damage"],
+         "src/net/xfrout.c": ["t_net_give_up", "t_net_ixfr", "t_net_server"],
          "src/store/": ["t_store_recent", "t_store_view"],
          "src/app/overtake.c": ["sys/test_live.py"], "src/app/build.c": ["sys/test_live.py"],
          "src/app/version_commit.c": ["sys/test_live.py"], "src/app/downstream.c": ["sys/test_downstream.py"],

@@ -22,6 +22,13 @@ static void give_up(void *arg)
 	server_give_up(g->r->server, g->r->tz->name, g->version);
 }
 
+static void give_up_of_another_zone(void *arg)
+{
+	struct give_up *g = arg;
+
+	server_give_up(g->r->server, (const uint8_t *)"\5other", g->version);
+}
+
 /* Asks for a transfer and takes nothing. */
 static int start_axfr(struct rig *r, struct tq *q)
 {
@@ -123,11 +130,12 @@ START_TEST(what_is_not_in_the_way_goes_on)
 	rig_call(r, give_up, &(struct give_up){ r, OLD });
 	expect_whole(r, fd, &q);
 	close(fd);
-	/* a later one than those that are */
+	/* a later one than those that are, and one of another zone */
 	fd = start_axfr(r, &q);
 	settle(r);
 	rig_call(r, rig_publish_another, r);
 	rig_call(r, give_up, &(struct give_up){ r, OLD - 1 });
+	rig_call(r, give_up_of_another_zone, &(struct give_up){ r, OLD });
 	expect_whole(r, fd, &q);
 	close(fd);
 	ck_assert(rig_await(r, &r->transferred, 2));
