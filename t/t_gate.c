@@ -341,6 +341,64 @@ START_TEST(random_changes)
 }
 END_TEST
 
+/* One bit of its last octet, in both versions: that is no change. */
+static void damage_both(struct kvmem *m[2], const uint8_t *key, size_t klen)
+{
+	for (int i = 0; i < 2; i++) {
+		struct kv *kv = kvmem_open(m[i]);
+		struct kv_item it;
+		uint8_t val[4096];
+		size_t len;
+
+		ck_assert_int_eq(kv_get(kv, key, klen, &it), 0);
+		ck_assert_uint_le(len = it.vlen, sizeof val);
+		memcpy(val, it.val, len);
+		val[len - 1] ^= 1;
+		ck_assert_int_eq(kv_put(kv, key, klen, val, len), 0);
+		kv_close(kv);
+	}
+}
+
+/* The record of the chain before a changed one did not change itself, and who points there cannot be read. */
+START_TEST(damaged_neighbours)
+{
+	unsigned found = 0, others = 0;
+	struct kvmem *base, *m;
+	struct kv_item it, now;
+	struct kv *kv, *after;
+	struct tz z;
+
+	base = build(&z, (enum variant)_i);
+	tz_add(&z, "h3.zone.example.", 99, 300, "'of another type");
+	m = tz_build(&z, base);
+	kv = kvmem_open(base);
+	after = kvmem_open(m);
+	for (int rc = kv_seek(kv, "\x30", 1, &it); !rc && it.key[0] == 0x30; rc = kv_next(kv, &it)) {
+		struct kvmem *both[2] = { tz_copy(base), tz_copy(m) };
+		struct run r = { .z = &z, .base = both[0] };
+		struct gate *g;
+
+		if (kv_get(after, it.key, it.klen, &now) == 0 && now.vlen == it.vlen &&
+		    !memcmp(now.val, it.val, it.vlen)) {
+			damage_both(both, it.key, it.klen);
+			g = run_change(&r, both[1]);
+			found += gate_count(g, GATE_STORED) > 0;
+			others += !gate_total(g);
+			gate_free(g);
+		}
+		kvmem_free(both[0]);
+		kvmem_free(both[1]);
+	}
+	kv_close(after);
+	kv_close(kv);
+	ck_assert_uint_eq(found, 1);
+	ck_assert_uint_gt(others, 5);
+	kvmem_free(m);
+	kvmem_free(base);
+	tz_free(&z);
+}
+END_TEST
+
 /* After a change of the SOA's MINIMUM the rest of the chain may keep its TTL. */
 START_TEST(soa_minimum)
 {
@@ -698,6 +756,7 @@ int main(void)
 	tcase_add_test(tc, seeded_faults);
 	tcase_add_loop_test(tc, every_signature, V_NSEC, V_CSK);
 	tcase_add_loop_test(tc, random_changes, V_NSEC, V_OPTOUT + 1);
+	tcase_add_loop_test(tc, damaged_neighbours, V_NSEC, V_OPTOUT + 1);
 	tcase_add_test(tc, soa_minimum);
 	tcase_add_test(tc, sampling);
 	tcase_add_test(tc, sampling_apex);
