@@ -204,6 +204,14 @@ FAULT(ghost_glue) { add_ghost(f, "ns.sub.zone.example."); }
 FAULT(ghost_dname) { add_ghost(f, "below.dn.zone.example."); }
 FAULT(ghost_ent) { add_ghost(f, "x.sub.zone.example."); }
 FAULT(ghost_nsec_ent) { add_ghost(f, "b.c.d.zone.example."); }
+/* It is for a name that has its record, and stands under the hash of another. */
+FAULT(ghost_hash)
+{
+	den(f, "secure.zone.example.");
+	f->v->klen = tz_key_denial(f->z, "nobody.zone.example.", f->v->key);
+	resign(f);
+	relink(f);
+}
 FAULT(ghost_insecure) { add_ghost(f, "zzz.zone.example."); }
 static void flags(struct fx *f, const char *owner) { den(f, owner)->rr[0].data[1] ^= 1; resign(f); }
 FAULT(flag) { flags(f, WWW); }
@@ -546,6 +554,7 @@ const struct fault fault_table[] = {
 	F(map_cut_sig, BITMAP, ON_NSEC | ON_NSEC3), A(map_soa, BITMAP), A(map_dnskey, BITMAP),
 	A(map_window, BITMAP), A(map_tail, BITMAP), A(ghost, CHAIN_GHOST), A(ghost_glue, CHAIN_GHOST),
 	A(ghost_dname, CHAIN_GHOST), F(ghost_ent, CHAIN_GHOST, ON_HASHED),
+	F(ghost_hash, CHAIN_GHOST, ON_HASHED),
 	F(ghost_nsec_ent, CHAIN_GHOST, ON_NSEC), F(ghost_insecure, CHAIN_GHOST, ON_OPTOUT),
 	F(flag, OPT_OUT, ON_HASHED), F(flag_apex, OPT_OUT, ON_HASHED), F(flag_other, OPT_OUT, ON_HASHED),
 	F(chain_salt, NSEC3_PARAM, ON_NSEC3), F(chain_iter, NSEC3_PARAM, ON_HASHED),
