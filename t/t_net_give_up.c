@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Transfers of old versions to peers that take their time: cut for their age, or for being in the way. */
+/* Transfers of old versions to peers that take their time: cut for their age, or for being in the
+ * way; and those that wait for their turn. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -195,11 +196,45 @@ START_TEST(what_is_rendered_holds_nothing)
 }
 END_TEST
 
+/* 64, or as many as may run: the next one is told at once, and not when its patience ends. */
+START_TEST(only_so_many_wait)
+{
+	enum { MOST = 64 };
+	const struct server_limits lim = { 1, 2 * MOST, 2 * MOST, .tcp_idle_s = 30 };
+	struct tzone *z = tz_new("example.", 40000, 100, 0);
+	struct rig *r = rig_new(z, &lim);
+	const uint64_t *refused = &server_stats(r->server)->xfr_refused;
+	int fd[2 + MOST];
+	struct tq q;
+
+	fd[0] = start_axfr(r, &q);
+	ck_assert_uint_gt(t_recv_tcp(fd[0], buf), 0); /* it runs, and stops for us */
+	for (int i = 1; i <= MOST; i++)
+		fd[i] = start_axfr(r, &q);
+	settle(r);
+	ck_assert_uint_eq(__atomic_load_n(refused, __ATOMIC_RELAXED), 0);
+	fd[1 + MOST] = start_axfr(r, &q);
+	ck_assert(rig_await(r, &r->transferred, 1));
+	ck_assert_int_eq(r->last_result, ZS_ELIMIT);
+	for (int i = 1; i < 2 + MOST; i++)
+		close(fd[i]);
+	ck_assert(rig_await(r, &r->transferred, 1 + MOST));
+	close(fd[0]);
+	ck_assert(rig_await(r, &r->transferred, 2 + MOST));
+	rig_free(r);
+	tz_free(z);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
-		what_is_old_is_cut,	what_is_in_the_way_is_cut,     what_is_not_in_the_way_goes_on,
-		what_waits_is_told,	what_is_rendered_holds_nothing,
+		what_is_old_is_cut,
+		what_is_in_the_way_is_cut,
+		what_is_not_in_the_way_goes_on,
+		what_waits_is_told,
+		what_is_rendered_holds_nothing,
+		only_so_many_wait,
 	};
 
 	return RUN_SUITE("net give-up", tests);
