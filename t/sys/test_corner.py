@@ -256,6 +256,20 @@ def test_another_guard_looks_again_at_what_is_held(rig, how):
     assert not x.seal.alarms(ZONE)
 
 
+def test_another_primary_may_have_something_else(rig):
+    """Under the serial that is held: it is asked, and not taken at the other one's word."""
+    x = Line(rig, text(1, crowd(400)))
+    x.published()
+    x.primary.next(text(2))
+    x.seal.wait_alarm(ZONE, "held", "shrink-guard")
+    rest(x)
+    x.primary = Script(rig, ZONE, text(2, crowd(399))).start()
+    x.seal.conf["zones"][0]["upstream"] = [x.seal.remote(x.primary)]
+    reload(x)
+    x.published()
+    x.check()
+
+
 def test_a_transfer_outlives_a_reload_that_is_not_for_it(rig):
     x = Line(rig)
     x.published()
