@@ -594,11 +594,40 @@ static uint8_t *spoilt(enum target t, const uint8_t *val, size_t vlen)
 	return c;
 }
 
+/* A chunk of what the version says it changed; changed, or NULL: it is lost. */
+static uint8_t *spoilt_history(const uint8_t *key, size_t klen, const uint8_t *val, size_t vlen)
+{
+	uint8_t *c = copy(val, vlen);
+
+	if (is("history-record"))
+		c[vlen - 1] ^= 1; /* the last octet of the last record */
+	if (is("history-serial") && be32(key + 9) == 0)
+		c[5 + 8 + 4 + 3] ^= 1;
+	put32(c + 1, crc32c(crc32c(crc32c(0, c, 1), key, klen), c + 5, vlen - 5));
+	if (is("history-lost")) {
+		free(c);
+		c = NULL;
+	}
+	return c;
+}
+
+static int append_history(struct build *b, const uint8_t *key, size_t klen, const uint8_t *val, size_t vlen)
+{
+	uint8_t *c = spoilt_history(key, klen, val, vlen);
+	int err = c ? __real_build_append(b, key, klen, c, vlen) : 0;
+
+	free(c);
+	return err;
+}
+
 int __wrap_build_append(struct build *b, const void *key, size_t klen, const void *val, size_t vlen)
 {
+	bool says = now[0] && *(const uint8_t *)key == TAB_HISTORY;
 	enum target t = now[0] ? target_of(key, klen, val, vlen) : OTHER;
 	uint8_t *c = t == OTHER ? NULL : spoilt(t, val, vlen);
-	int err = t != OTHER && is_lost(t) ? 0 : __real_build_append(b, key, klen, c ? c : val, vlen);
+	int err = says ? append_history(b, key, klen, val, vlen)
+		  : t != OTHER && is_lost(t) ? 0
+		  : __real_build_append(b, key, klen, c ? c : val, vlen);
 
 	free(c);
 	return err;
@@ -650,18 +679,11 @@ static void lose_another(struct kv *kv)
 		}
 }
 
-/* A chunk of what the version says it changed. */
 static int put_history(struct kv *kv, const uint8_t *key, size_t klen, const uint8_t *val, size_t vlen)
 {
-	uint8_t *c = copy(val, vlen);
-	int err;
+	uint8_t *c = spoilt_history(key, klen, val, vlen);
+	int err = c ? kv_put(BACK(kv), key, klen, c, vlen) : 0;
 
-	if (is("history-record"))
-		c[vlen - 1] ^= 1; /* the last octet of the last record */
-	if (is("history-serial") && be32(key + 9) == 0)
-		c[5 + 8 + 4 + 3] ^= 1;
-	put32(c + 1, crc32c(crc32c(crc32c(0, c, 1), key, klen), c + 5, vlen - 5));
-	err = is("history-lost") ? 0 : kv_put(BACK(kv), key, klen, c, vlen);
 	free(c);
 	return err;
 }

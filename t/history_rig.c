@@ -2,6 +2,7 @@
 /* Random versions in a real store, and what they are as plain sets. See history_rig.h. */
 #include "history_rig.h"
 
+#include "base/crc.h"
 #include "t_suite.h"
 
 /* --- plain sets ----------------------------------------------------------------------------------------- */
@@ -295,6 +296,86 @@ void make_version(struct world *w, bool routine, extra_fn extra)
 	kv_close(base);
 	ck_assert_int_eq(store_commit(w->s, v, &st->version), 0);
 	view_free(v);
+	st->serial = serial;
+	st->upstream = w->upstream;
+	read_state(w, st);
+	w->n++;
+	w->now += 600;
+}
+
+/* --- builds --------------------------------------------------------------------------------------------- */
+
+/* The value with another entry in the expiry index: what differs is not served. */
+static void append_renumbered(struct world *w, struct build *b, const struct kv_item *it)
+{
+	uint8_t *val = malloc(it->vlen);
+	struct rrval v;
+
+	memcpy(val, it->val, it->vlen);
+	ck_assert_int_eq(rrval_open(&v, val, it->vlen), 0);
+	if (v.nsig) {
+		put_be64(val + it->vlen - 8, prng_upto(&w->rnd, 1u << 30));
+		put_be32(val + 1, crc32c(0, val + 5, it->vlen - 5));
+	}
+	ck_assert_int_eq(build_append(b, it->key, it->klen, val, it->vlen), 0);
+	free(val);
+}
+
+struct build *build_content(struct world *w, unsigned n, bool routine, uint32_t serial)
+{
+	uint8_t first = TAB_RECORDS;
+	struct build *b;
+	struct view *v;
+	struct kv *kv;
+	struct kv_item it;
+	int rc;
+
+	v = open_view(w, &kv, NULL);
+	for (unsigned i = 0; i < n; i++)
+		fill_view(w, kv, routine);
+	put_soa(w, kv, serial);
+	ck_assert_int_eq(build_new(w->s, &b), 0);
+	for (rc = kv_seek(kv, &first, 1, &it); rc == 0 && it.key[0] <= TAB_DENIAL; rc = kv_next(kv, &it))
+		append_renumbered(w, b, &it);
+	kv_close(kv);
+	view_free(v);
+	ck_assert_int_eq(build_checkpoint(b), 0);
+	return b;
+}
+
+struct history_carry carry_init(struct world *w, struct build *b, struct kv *live, struct kv *to)
+{
+	return (struct history_carry){ .from = live, .to = to, .build = b, .tmp = store_dir_tmp(w->sd),
+				       .version = store_version(w->s), .time = w->now, .same_chain = true,
+				       .records_max = UINT64_MAX,
+				       .lim = { 1000, 1 << 30, 1 << 30, 1 << 30 } };
+}
+
+void make_build(struct world *w, unsigned n, bool routine, vary_fn vary, struct history_carry *c)
+{
+	struct state *st = &w->st[w->n];
+	uint32_t serial = w->st[w->n - 1].serial + 1, from = w->upstream;
+	struct build *b = build_content(w, n, routine, serial);
+	struct kv *live = open_kv(w), *to;
+	uint8_t x[22], y[22];
+	struct history_soa was = { x, (uint16_t)soa_rdata(x, from), 3600 }, is = { y, 22, 3600 };
+
+	w->upstream += !routine;
+	soa_rdata(y, w->upstream);
+	ck_assert_int_eq(build_kv(b, &to), 0);
+	*c = carry_init(w, b, live, to);
+	c->from_upstream = from;
+	c->to_upstream = w->upstream;
+	c->was = &was;
+	c->is = &is;
+	if (vary)
+		vary(c);
+	ck_assert_int_eq(history_carry(c), 0);
+	kv_close(to);
+	kv_close(live);
+	if (w->built)
+		w->built(w, b, c);
+	ck_assert_int_eq(build_publish(b, &st->version), 0);
 	st->serial = serial;
 	st->upstream = w->upstream;
 	read_state(w, st);

@@ -36,6 +36,10 @@ struct state {
 	uint64_t version;
 };
 
+struct world;
+/* Called with what history_carry() wrote, before it is published. */
+typedef void (*built_fn)(struct world *w, struct build *b, const struct history_carry *c);
+
 struct world {
 	struct prng rnd;
 	char dir[64];
@@ -47,6 +51,7 @@ struct world {
 	uint32_t upstream;
 	uint32_t big;          /* records that one change touches, 0: a few */
 	unsigned merges;
+	built_fn built;        /* NULL: none */
 };
 
 void set_add(struct set *s, const struct rr *rr);
@@ -68,6 +73,13 @@ void fill_view(struct world *w, struct kv *kv, bool routine);
 struct view *open_view(struct world *w, struct kv **kv, struct kv **base);
 typedef void (*extra_fn)(struct world *w, struct view *v);
 void make_version(struct world *w, bool routine, extra_fn extra);
+
+/* A build of the live content with changes; n: how much changes, 0: the SOA alone. Its expiry entries are
+ * numbered anew, as those of a build are. */
+struct build *build_content(struct world *w, unsigned n, bool routine, uint32_t serial);
+struct history_carry carry_init(struct world *w, struct build *b, struct kv *live, struct kv *to);
+typedef void (*vary_fn)(struct history_carry *c);
+void make_build(struct world *w, unsigned n, bool routine, vary_fn vary, struct history_carry *c);
 
 /* One run through d: SOAs first (left out when they are upstream's), halves in order, counts as promised. */
 void read_diff(struct diff *d, struct set *removed, struct set *added, bool soas);

@@ -19,7 +19,8 @@ SOURCES, BUILD = os.path.join(WORK, "sources"), os.path.join(WORK, "build")
 # What may find a mutant of a file, the cheapest first; at the end the whole daemon.
 TESTS = {"src/seal/splice": ["t_splice"], "src/seal/chain.c": ["t_denial", "t_splice"], "src/seal/denial.c": ["t_denial"],
          "src/seal/sign.c": ["t_sign"], "src/dns/": ["t_ixfr", "t_merge"], "src/gate/gate_denial.c": ["t_gate"],
-         "src/gate/gate_": ["t_gate_step"],
+         "src/gate/gate_both.c": ["t_gate_both"], "src/gate/gate_": ["t_gate_step", "t_gate_both"],
+         "src/store/history_build.c": ["t_history_build", "t_gate_both"],
          "src/store/history_merge.c": ["t_gate_step"], "src/store/history_write.c": ["t_gate_step", "t_history"],
          "src/store/history": ["t_history", "t_history_build", "t_gate_step"],
          "src/store/snap.c": ["t_store_recent", "t_store_renew", "t_store_threads"],

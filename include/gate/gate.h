@@ -8,7 +8,8 @@
  * Use: gate_new(), then either
  *   whole zone:  gate_split() into segments, gate_segment() for each (any thread, each with its own kv
  *                handle),
- *   a change:    gate_change() with the changed keys, and gate_step() for what it says of itself,
+ *   a change:    gate_change() with the changed keys, and gate_step() for what it says of itself
+ *                (gate_step_build() for what a build does),
  * then gate_finish() for what needs the sums, then read the findings. Pure: no clock, no I/O but the kv.
  */
 #ifndef ZONESEAL_GATE_GATE_H
@@ -126,6 +127,12 @@ int gate_change(struct gate *g, struct kv *kv, int (*next)(void *ctx, const uint
  */
 int gate_step(struct gate *g, struct kv *kv, uint64_t version, bool gap,
 	      int (*next)(void *ctx, const uint8_t **key, size_t *klen), void *ctx);
+/*
+ * The same for a build, whose entry leads from the base to all of it: what differs is found by passing over
+ * both. walk: another handle of the candidate. tick: now and then; non-zero ends it and is the answer.
+ */
+int gate_step_build(struct gate *g, struct kv *kv, struct kv *walk, uint64_t version, bool gap,
+		    int (*tick)(void *ctx), void *ctx);
 /* Checks over the sums (whole zone: names against chain records) and the apex.
  * whole: after gate_segment()s. */
 int gate_finish(struct gate *g, struct kv *kv, bool whole);

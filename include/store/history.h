@@ -99,6 +99,11 @@ struct history_carry {
 	bool gap[2], damaged;
 };
 int history_carry(struct history_carry *c);
+/*
+ * What history_carry() wrote for the build that becomes this version is wrong: a gap in both tables instead.
+ * Everything is dropped; chunks are deleted by the trimming of later versions.
+ */
+int history_disown(struct build *b, uint64_t version);
 
 /* --- reading -------------------------------------------------------------------------------------------- */
 /*

@@ -4,7 +4,8 @@
  * that serves to what the build serves, so that secondaries follow by IXFR, and with what it changes of
  * upstream's records, so that it can be gone back over. Another chain is a gap, as is a step larger than the
  * zone or than `history` allows; after damage or findings of the sweep, and on a full disk, history begins
- * anew. Called once by publish_run(), on a worker, while no version can be committed.
+ * anew. The gate compares the step with both generations; where it is wrong, there is a gap instead: the
+ * build itself is right. Called once by publish_run(), on a worker, while no version can be committed.
  */
 #include <string.h>
 #include "base/err.h"
@@ -34,7 +35,8 @@ static void tell(const struct build_job *b, const struct history_carry *c)
 		c->gap[HISTORY_UPSTREAM] ? "gap" : "step", u->removed, u->added);
 }
 
-static int carry(struct build_job *b, struct snap *live, struct kv *from, struct kv *to)
+/* ZS_ENOENT: nothing was written; *gap: nor was a step of HISTORY. */
+static int carry(struct build_job *b, struct snap *live, struct kv *from, struct kv *to, bool *gap)
 {
 	struct zmeta old, now;
 	struct history_soa was = { old.upstream_soa, 0, 0 }, is = { now.upstream_soa, 0, 0 };
@@ -66,7 +68,49 @@ static int carry(struct build_job *b, struct snap *live, struct kv *from, struct
 		tell(b, &c);
 	else if (c.damaged)
 		log_msg(LL_WARN, "store", b->zone->name, "event=history-lost: %s", zs_strerror(err));
-	return c.damaged ? 0 : err;
+	*gap = c.gap[HISTORY_SERVED];
+	return c.damaged ? ZS_ENOENT : err;
+}
+
+/* --- the gate ------------------------------------------------------------------------------------------- */
+
+static int open_live(void *ctx, struct kv **out)
+{
+	return snap_kv(ctx, out);
+}
+
+static int judge(struct build_job *b, struct snap *live, bool gap, struct gate *g)
+{
+	struct kv *kv = NULL, *walk = NULL;
+	int err = build_checkpoint(b->out);
+
+	if (!err)
+		err = build_kv(b->out, &kv);
+	if (!err)
+		err = build_kv(b->out, &walk);
+	if (!err)
+		err = gate_step_build(g, kv, walk, snap_version(live) + 1, gap, cancelled, b);
+	kv_close(walk);
+	kv_close(kv);
+	return err;
+}
+
+static int check(struct build_job *b, struct snap *live, bool gap)
+{
+	struct gate_params p = { .zone = b->gating.zone, .zone_len = b->gating.p.zone_len,
+				 .now = b->gating.p.now, .open_base = open_live, .base_ctx = live };
+	struct gate *g = gate_new(&p);
+	int err = g ? judge(b, live, gap, g) : ZS_ENOMEM;
+
+	if (!err && gate_total(g)) {
+		gating_report(b->zone, g);
+		log_msg(LL_WARN, "store", b->zone->name,
+			"event=gap serial=%u: the history of this build was vetoed; secondaries get AXFR",
+			b->serial);
+		err = history_disown(b->out, snap_version(live) + 1);
+	}
+	gate_free(g);
+	return err;
 }
 
 /* What stood there was spoilt, perhaps after secondaries had it as it was meant: a difference that takes it
@@ -81,11 +125,18 @@ static bool begins_anew(const struct build_job *b)
 	return lost || store_is_tight(b->zone->store);
 }
 
+/* What only history has trouble with does not hold up the build. */
+static bool spares_build(int err)
+{
+	return err && err != ZS_ECANCEL && err != ZS_ENOMEM && err != ZS_EIO && err != ZS_ENOSPC;
+}
+
 int build_history(struct build_job *b)
 {
 	struct store *s = b->zone->store;
 	struct snap *live = NULL;
 	struct kv *from = NULL, *to = NULL;
+	bool gap;
 	int err = begins_anew(b) ? ZS_ENOENT : store_snap(s, &live);
 
 	if (!err)
@@ -93,13 +144,17 @@ int build_history(struct build_job *b)
 	if (!err)
 		err = build_kv(b->out, &to);
 	if (!err)
-		err = carry(b, live, from, to);
+		err = carry(b, live, from, to, &gap);
 	kv_close(to);
 	kv_close(from);
+	if (!err)
+		err = check(b, live, gap);
 	snap_unref(live);
-	if (err == ZS_EAGAIN || damage_is(err)) { /* a retired generation has few handles */
-		log_msg(LL_WARN, "store", b->zone->name, "event=history-lost: %s", zs_strerror(err));
+	if (err == ZS_ENOENT)
 		return 0;
+	if (spares_build(err)) { /* damage, say; or no handle of a retired generation, which has few */
+		log_msg(LL_WARN, "store", b->zone->name, "event=history-lost: %s", zs_strerror(err));
+		err = history_disown(b->out, store_version(s) + 1);
 	}
-	return err == ZS_ENOENT ? 0 : err;
+	return err;
 }

@@ -27,7 +27,7 @@ void gating_stored(struct gating *g, const struct zone *z, const struct keyset *
 		   wall_t now);
 /* "check: text; ..." of the first findings. */
 void gating_describe(const struct gate *g, char *dst, size_t cap);
-/* Loop: counts findings in metrics and logs the first ten. */
+/* Any thread: counts findings in metrics and logs the first ten. */
 void gating_report(struct zone *z, const struct gate *g);
 
 /* The finding when a signature was made again and again and never verified; counted as GATE_BAD_SIG. */

@@ -331,6 +331,7 @@ struct gmerge {
 	struct gjob *j;
 	uint64_t own;    /* the version's */
 	uint64_t oldest; /* below it nothing is given out */
+	bool anew;       /* the totals count no older one: history may have begun anew */
 	uint64_t seen;   /* the last one that was looked at */
 	uint64_t gone;   /* the first one that is not there any more, and in no other yet; 0: none */
 };

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Entries of history that a version changes beside its own: several older ones are merged into one under the
- * number of the last. What comes of them must be what they come to: the sum over all records of the sources,
- * added less removed, is that of the merged entry, as sums of numbers that stand for records (against
- * mistakes, so a CRC does). It begins where the first one began and ends where the last one ended, its
- * records are in order, and no entry is gone that is in none. Called by gate_step() with each changed chunk,
- * in order.
+ * number of the last. (Of those that a build takes along it changes none.) What comes of them must be what
+ * they come to: the sum over all records of the sources, added less removed, is that of the merged entry, as
+ * sums of numbers that stand for records (against mistakes, so a CRC does). It begins where the first one
+ * began and ends where the last one ended, its records are in order, and no entry is gone that is in none.
+ * Called by gate_step() with each changed chunk, in order.
  */
 #include <string.h>
 
@@ -155,7 +155,7 @@ void gmerge_see(struct gmerge *m, uint64_t version)
 	gentry_init(&e, m->j, m->j->kv, version);
 	if (!gentry_count(&e) && e.chunks)
 		check_merged(m, &e);
-	else if (!m->gone)
+	else if (!m->gone && !m->anew)
 		m->gone = version;
 	gentry_free(&e);
 }

@@ -5,7 +5,8 @@
  * the entry is read again, as it will be stored, from the description of its form in
  * src/store/history_chunk.c, and compared with what the changed keys serve in the base and in the candidate:
  * records that are no duplicates, under the RRset's TTL, and signatures. Entry and keys have the same order:
- * one pass, memory for one RRset of each side and one chunk of each half. Called for each change and refresh.
+ * one pass, memory for one RRset of each side and one chunk of each half. Called for each change and refresh,
+ * and for a build by way of gate_both.c.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -329,6 +330,7 @@ static bool find_entry(struct gstep *s, bool gap)
 	}
 	if (s->merge.oldest > s->e.version || gentry_count(&s->e))
 		return false;
+	s->merge.anew = entries <= (s->e.chunks > 0);
 	if (!wanted) {
 		if (s->e.chunks)
 			gentry_say(&s->e, "an entry of history where there must be none");
@@ -367,7 +369,8 @@ static void step_all(struct gstep *s, bool compares,
 	}
 	while (!s->j->err && !(rc = next(ctx, &key, &klen)))
 		see_key(s, compares, key, klen);
-	gjob_fail(s->j, rc);
+	if (gjob_fail(s->j, rc))
+		return;
 	gmerge_end(&s->merge);
 	end_half(s, GONE);
 	end_half(s, CAME);

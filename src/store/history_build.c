@@ -373,3 +373,12 @@ int history_carry(struct history_carry *c)
 	free(k);
 	return rc;
 }
+
+int history_disown(struct build *b, uint64_t version)
+{
+	struct history_total t = { .since = version, .oldest = version + 1, .newest = version };
+	struct history_total both[2] = { t, t };
+	uint8_t key[KEY_MAX], rec[TOTALS_MAX];
+
+	return build_put(b, key, key_meta(key, "history"), rec, totals_encode(both, rec));
+}

@@ -14,6 +14,7 @@ import seal
 import servers
 import zones
 from harness import wait_for
+from test_follow import transfers
 
 RATE = 10
 NSEC, NSEC3, OPTOUT = "nsec", "nsec3", "optout"
@@ -330,6 +331,33 @@ def test_a_rollback_whose_history_is_vetoed_stays_ordered(rig):
     assert vetoes(t) == 1 and list(t.seal.alarms(SAYS)) == ["held"] and "failed" not in t.seal.alarms(SAYS)["held"]
     t.secondary.wait_serial(SAYS, t.list()[SAYS]["signed_serial"])
     t.right("192.0.2.1")
+
+
+def built(t, ttl):
+    """The same chain in another generation."""
+    for policy in t.seal.conf["policies"]:
+        policy["dnskey-ttl"] = ttl
+    before = t.list()[SAYS]["signed_serial"]
+    t.seal.reload()
+    t.seal.wait_zone(SAYS, lambda s: s["signed_serial"] != before and not s["busy"], "the build")
+    t.secondary.wait_serial(SAYS, t.list()[SAYS]["signed_serial"])
+    t.right("192.0.2.2")
+    return re.findall("%s: event=history served=([a-z]+) " % SAYS, t.seal.log())
+
+
+def test_a_build_whose_history_is_vetoed_leaves_a_gap(rig):
+    t = saying(rig)
+    t.change(2)
+    taken(t, 2)
+    assert built(t, "2h") == ["step"]
+    t.on()
+    assert built(t, "3h") == ["step"] * 2
+    assert vetoes(t) == 1 and not t.seal.alarms(SAYS)
+    assert re.search("%s: event=gap serial=%d: .*vetoed" % (SAYS, t.list()[SAYS]["signed_serial"]), t.seal.log())
+    t.off()
+    assert built(t, "4h") == ["step"] * 3
+    assert vetoes(t) == 1
+    assert transfers(t.seal, t.secondary)[-2:] == ["AXFR", "IXFR"]
 
 
 def test_a_veto_is_over_on_hold(rig):
