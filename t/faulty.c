@@ -598,13 +598,14 @@ static uint8_t *spoilt(enum target t, const uint8_t *val, size_t vlen)
 static uint8_t *spoilt_history(const uint8_t *key, size_t klen, const uint8_t *val, size_t vlen)
 {
 	uint8_t *c = copy(val, vlen);
+	bool user = key[0] == TAB_USERDIFF;
 
-	if (is("history-record"))
+	if (is(user ? "user-record" : "history-record"))
 		c[vlen - 1] ^= 1; /* the last octet of the last record */
-	if (is("history-serial") && be32(key + 9) == 0)
-		c[5 + 8 + 4 + 3] ^= 1;
+	if (is(user ? "user-serial" : "history-serial") && be32(key + 9) == 0)
+		c[5 + 8 + (user ? 8 : 0) + 4 + 3] ^= 1;
 	put32(c + 1, crc32c(crc32c(crc32c(0, c, 1), key, klen), c + 5, vlen - 5));
-	if (is("history-lost")) {
+	if (is(user ? "user-lost" : "history-lost")) {
 		free(c);
 		c = NULL;
 	}
@@ -622,7 +623,7 @@ static int append_history(struct build *b, const uint8_t *key, size_t klen, cons
 
 int __wrap_build_append(struct build *b, const void *key, size_t klen, const void *val, size_t vlen)
 {
-	bool says = now[0] && *(const uint8_t *)key == TAB_HISTORY;
+	bool says = now[0] && *(const uint8_t *)key >= TAB_HISTORY;
 	enum target t = now[0] ? target_of(key, klen, val, vlen) : OTHER;
 	uint8_t *c = t == OTHER ? NULL : spoilt(t, val, vlen);
 	int err = says ? append_history(b, key, klen, val, vlen)
@@ -690,7 +691,7 @@ static int put_history(struct kv *kv, const uint8_t *key, size_t klen, const uin
 
 static int front_put(struct kv *kv, const void *key, size_t klen, const void *val, size_t vlen)
 {
-	bool says = now[0] && *(const uint8_t *)key == TAB_HISTORY;
+	bool says = now[0] && *(const uint8_t *)key >= TAB_HISTORY;
 	enum target t = now[0] ? target_of(key, klen, val, vlen) : OTHER;
 	uint8_t *c = t == OTHER ? NULL : spoilt(t, val, vlen);
 	int err = says ? put_history(kv, key, klen, val, vlen)

@@ -3,6 +3,7 @@
 #include "history_rig.h"
 
 #include "base/crc.h"
+#include "store/meta.h"
 #include "t_suite.h"
 
 /* --- plain sets ----------------------------------------------------------------------------------------- */
@@ -228,6 +229,12 @@ void put_soa(struct world *w, struct kv *kv, uint32_t serial)
 	put_set(kv, key, key_record(key, okey, name_okey(ZONE, okey), T_SOA), &set);
 }
 
+static void meta_of(struct world *w, struct zmeta *m)
+{
+	*m = (struct zmeta){ .upstream_serial = w->upstream, .upstream_soa_ttl = 3600 };
+	m->upstream_soa_len = (uint16_t)soa_rdata(m->upstream_soa, w->upstream);
+}
+
 /* Writes the view's two entries. */
 static void write_entries(struct world *w, struct view *v, struct kv *base, uint32_t from, uint8_t kind)
 {
@@ -286,10 +293,13 @@ void make_version(struct world *w, bool routine, extra_fn extra)
 	uint32_t from = w->upstream;
 	struct kv *kv, *base;
 	struct view *v = open_view(w, &kv, &base);
+	struct zmeta meta;
 
 	fill_view(w, kv, routine);
 	put_soa(w, kv, serial);
 	w->upstream += !routine;
+	meta_of(w, &meta);
+	ck_assert_int_eq(zmeta_put(kv, &meta), 0);
 	write_entries(w, v, base, from, routine ? HISTORY_ROUTINE : HISTORY_USER);
 	if (extra)
 		extra(w, v);
@@ -357,11 +367,18 @@ void make_build(struct world *w, unsigned n, bool routine, vary_fn vary, struct 
 	uint32_t serial = w->st[w->n - 1].serial + 1, from = w->upstream;
 	struct build *b = build_content(w, n, routine, serial);
 	struct kv *live = open_kv(w), *to;
-	uint8_t x[22], y[22];
+	uint8_t x[22], y[22], key[KEY_MAX];
 	struct history_soa was = { x, (uint16_t)soa_rdata(x, from), 3600 }, is = { y, 22, 3600 };
+	struct wr rec = wr_growing(4096);
+	struct zmeta meta;
 
 	w->upstream += !routine;
 	soa_rdata(y, w->upstream);
+	meta_of(w, &meta);
+	zmeta_encode(&meta, &rec);
+	ck_assert_int_eq(build_put(b, key, key_meta(key, "zone"), rec.p, rec.len), 0);
+	ck_assert_int_eq(build_checkpoint(b), 0);
+	wr_free(&rec);
 	ck_assert_int_eq(build_kv(b, &to), 0);
 	*c = carry_init(w, b, live, to);
 	c->from_upstream = from;

@@ -48,9 +48,9 @@ uint64_t judge_any(struct cand *c, uint64_t *history)
 	ck_assert_int_eq(view_kv(c->v, &kv), 0);
 	ck_assert_int_eq(view_kv(c->v, &walk), 0);
 	if (c->whole)
-		ck_assert_int_eq(gate_step_build(g, kv, walk, c->version, c->gap, NULL, NULL), 0);
+		ck_assert_int_eq(gate_step_build(g, kv, walk, c->version, c->gaps, NULL, NULL), 0);
 	else
-		ck_assert_int_eq(gate_step(g, kv, c->version, c->gap, next_change, &it), 0);
+		ck_assert_int_eq(gate_step(g, kv, c->version, c->gaps, next_change, &it), 0);
 	kv_close(walk);
 	*history = gate_count(g, GATE_HISTORY);
 	n = gate_total(g);
@@ -101,7 +101,7 @@ static void half_load(struct entry *e, bool added)
 	struct hcur cur;
 
 	l->a = arena_alloc(e->mem, ((added ? e->e.head.added : e->e.head.removed) + 8u) * sizeof *l->a);
-	hcur_init(&cur, e->c->kv, TAB_HISTORY, &e->e, added);
+	hcur_init(&cur, e->c->kv, table_octet(e->c->t), &e->e, added);
 	while (hcur_next(&cur) == 0) {
 		struct hrec *r = &l->a[l->n++];
 
@@ -117,7 +117,7 @@ static void half_load(struct entry *e, bool added)
 void entry_load(struct entry *e, struct cand *c)
 {
 	*e = (struct entry){ .c = c, .mem = arena_new(0) };
-	ck_assert_int_eq(hentry_read(c->kv, TAB_HISTORY, c->version, &e->e), 0);
+	ck_assert_int_eq(hentry_read(c->kv, table_octet(c->t), c->version, &e->e), 0);
 	half_load(e, false);
 	half_load(e, true);
 	ck_assert_uint_gt(e->half[0].n, 2);
@@ -130,8 +130,8 @@ void entry_store(struct entry *e)
 	struct hwriter w;
 	int rc = 0;
 
-	ck_assert_int_eq(hentry_delete(e->c->kv, TAB_HISTORY, e->c->version), 0);
-	hwriter_begin(&w, e->c->kv, HISTORY_SERVED, &h, ZONE);
+	ck_assert_int_eq(hentry_delete(e->c->kv, table_octet(e->c->t), e->c->version), 0);
+	hwriter_begin(&w, e->c->kv, e->c->t, &h, ZONE);
 	for (int half = 0; half < 2; half++)
 		for (size_t i = 0; !rc && i < e->half[half].n; i++)
 			rc = hwriter_add(&w, &e->half[half].a[i], half);
@@ -291,10 +291,16 @@ FAULT(half_gone) { e->half[0].n = 1; }
 FAULT(half_came) { e->half[1].n = 1; }
 FAULT(serial_from) { e->e.head.from_serial++; }
 FAULT(serial_to) { e->e.head.to_serial--; }
+FAULT(upstream_from) { e->e.head.from_upstream++; }
+FAULT(upstream_to) { e->e.head.to_upstream++; }
 FAULT(merged) { e->e.head.kind |= HISTORY_MERGED; }
 FAULT(older) { e->e.head.first--; }
-FAULT(gone) { ck_assert_int_eq(hentry_delete(e->c->kv, TAB_HISTORY, e->c->version), 0); e->raw = true; }
-FAULT(gap) { e->c->gap = true; }
+FAULT(gone)
+{
+	ck_assert_int_eq(hentry_delete(e->c->kv, table_octet(e->c->t), e->c->version), 0);
+	e->raw = true;
+}
+FAULT(gap) { e->c->gaps = GATE_SERVED | GATE_UPSTREAM; }
 FAULT(other_version)
 {
 	f_gone(e);
@@ -306,7 +312,7 @@ FAULT(totals)
 	struct history_total t[2];
 
 	ck_assert_int_eq(history_totals(e->c->kv, t), 0);
-	t[HISTORY_SERVED].newest--;
+	t[e->c->t].newest--;
 	ck_assert_int_eq(totals_put(e->c->kv, t), 0);
 }
 FAULT(totals_none)
@@ -314,7 +320,7 @@ FAULT(totals_none)
 	struct history_total t[2];
 
 	ck_assert_int_eq(history_totals(e->c->kv, t), 0);
-	t[HISTORY_SERVED].entries = 0;
+	t[e->c->t].entries = 0;
 	ck_assert_int_eq(totals_put(e->c->kv, t), 0);
 }
 FAULT(totals_bad)
@@ -328,7 +334,7 @@ FAULT(totals_bad)
 static void poke(struct entry *e, uint32_t chunk, size_t cut, size_t at, uint8_t by, bool crc)
 {
 	uint8_t key[KEY_MAX], val[1 << 16];
-	size_t klen = key_chunk(key, TAB_HISTORY, e->c->version, chunk);
+	size_t klen = key_chunk(key, table_octet(e->c->t), e->c->version, chunk);
 	struct kv_item it;
 
 	ck_assert_int_eq(kv_get(e->c->kv, key, klen, &it), 0);
@@ -344,8 +350,9 @@ static void poke(struct entry *e, uint32_t chunk, size_t cut, size_t at, uint8_t
 static void lose(struct entry *e, uint32_t chunk)
 {
 	uint8_t key[KEY_MAX];
+	size_t klen = key_chunk(key, table_octet(e->c->t), e->c->version, chunk);
 
-	ck_assert_int_eq(kv_del(e->c->kv, key, key_chunk(key, TAB_HISTORY, e->c->version, chunk)), 0);
+	ck_assert_int_eq(kv_del(e->c->kv, key, klen), 0);
 	e->raw = true;
 }
 
@@ -373,7 +380,7 @@ FAULT(added_at) { poke(e, 0, 0, 5 + 65 + 3, 1, true); }
 FAULT(more_chunks)
 {
 	uint8_t key[KEY_MAX], val[] = { 1, 0, 0, 0, 0, 1 };
-	size_t klen = key_chunk(key, TAB_HISTORY, e->c->version, last(e) + 1);
+	size_t klen = key_chunk(key, table_octet(e->c->t), e->c->version, last(e) + 1);
 
 	put_be32(val + 1, crc32c(crc32c(crc32c(0, val, 1), key, klen), val + 5, 1));
 	ck_assert_int_eq(kv_put(e->c->kv, key, klen, val, sizeof val), 0);
@@ -392,10 +399,21 @@ const struct fault faults[] = {
 	F(totals), F(totals_none), F(totals_bad), F(cut), F(cut_middle), F(cut_record),
 	F(cut_away), F(lost_chunk), F(lost_head), F(crc), F(format), F(flags), F(flag_side),
 	F(klen), F(octets), F(removed), F(added), F(chunks), F(stored), F(added_chunk),
-	F(added_at), F(more_chunks),
+	F(added_at), F(more_chunks), F(upstream_from), F(upstream_to),
 #undef F
 };
 const size_t nfaults = sizeof faults / sizeof faults[0];
+
+static bool applies(const struct fault *f, enum history_table t)
+{
+	static const char *const served[] = { "lost_sig", "more_sig", "sig_octet", "ttl_sig", "side_gone",
+					      "sig_of_other", "sig_as_record", "behind" };
+
+	for (size_t i = 0; t == HISTORY_UPSTREAM && i < sizeof served / sizeof *served; i++)
+		if (strcmp(f->name, served[i]) == 0)
+			return false;
+	return t == HISTORY_UPSTREAM || strncmp(f->name, "upstream_", 9) != 0;
+}
 
 void spoil_as(struct entry *e, const char *fault)
 {
@@ -411,6 +429,8 @@ void spoil_cand(struct cand *c, const struct fault *by)
 {
 	struct entry e;
 
+	if (!applies(by, c->t))
+		return;
 	c->verbose = by == faults;
 	ck_assert_int_eq(store_snap(c->w->s, &c->sn), 0);
 	ck_assert_int_eq(view_kv(c->v, &c->kv), 0);
@@ -419,7 +439,7 @@ void spoil_cand(struct cand *c, const struct fault *by)
 	by->make(&e);
 	if (!e.raw)
 		entry_store(&e);
-	ck_assert_msg((judge(c) != 0) == (by != faults), "fault %s", by->name);
+	ck_assert_msg((judge(c) != 0) == (by != faults), "fault %s in table %d", by->name, c->t);
 	kv_close(c->kv);
 	snap_unref(c->sn);
 	arena_free(e.mem);

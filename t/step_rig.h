@@ -14,7 +14,8 @@ struct cand {
 	struct view *v;
 	struct kv *kv;
 	uint64_t version;
-	bool gap;
+	enum history_table t; /* that is spoilt */
+	unsigned gaps;
 	bool whole; /* it is a build's */
 	bool verbose;
 };
@@ -47,7 +48,7 @@ struct fault {
 };
 extern const struct fault faults[]; /* the first one is none */
 extern const size_t nfaults;
-#define FAULTS 66
+#define FAULTS 68
 void spoil_as(struct entry *e, const char *fault);
 /* Spoilt by it, and found. */
 void spoil_cand(struct cand *c, const struct fault *by);

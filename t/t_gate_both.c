@@ -12,11 +12,11 @@
 
 static void spoil_build(struct world *w, struct build *b, const struct history_carry *carried)
 {
-	for (size_t i = 0; i < nfaults; i++) {
-		struct cand c = { .w = w, .version = carried->version + 1, .whole = true };
+	for (size_t i = 0; i < 2 * nfaults; i++) {
+		struct cand c = { .w = w, .version = carried->version + 1, .whole = true, .t = i & 1 };
 
 		ck_assert_int_eq(build_view(b, &c.v), 0);
-		spoil_cand(&c, &faults[i]);
+		spoil_cand(&c, &faults[i / 2]);
 		view_free(c.v);
 	}
 }
@@ -26,7 +26,7 @@ START_TEST(seeded_faults_of_builds)
 	struct world *w = world_new(3);
 	struct history_carry c;
 
-	w->big = 120;
+	w->big = 400;
 	make_version(w, false, judge_view);
 	make_version(w, false, judge_view);
 	w->built = spoil_build;
@@ -38,7 +38,8 @@ END_TEST
 static void judge_build(struct world *w, struct build *b, const struct history_carry *carried)
 {
 	struct cand c = { .w = w, .version = carried->version + 1, .whole = true, .verbose = true,
-			  .gap = carried->gap[HISTORY_SERVED] };
+			  .gaps = (carried->gap[HISTORY_SERVED] ? GATE_SERVED : 0) |
+				  (carried->gap[HISTORY_UPSTREAM] ? GATE_UPSTREAM : 0) };
 
 	ck_assert_int_eq(build_view(b, &c.v), 0);
 	ck_assert_int_eq(store_snap(w->s, &c.sn), 0);
@@ -116,16 +117,17 @@ static void at_signature(struct cand *c, uint8_t table)
 }
 
 /* An older entry of history. */
-static void at_older(struct cand *c, int how)
+static void at_older(struct cand *c, enum history_table table, int how)
 {
 	static const char *const by[] = { NULL, "rdata", "serial_from", "merged" };
 	struct cand old = *c;
 	struct entry e;
 
 	old.version = c->version - 2;
+	old.t = table;
 	entry_load(&e, &old);
 	if (how == 0)
-		ck_assert_int_eq(hentry_delete(c->kv, TAB_HISTORY, old.version), 0);
+		ck_assert_int_eq(hentry_delete(c->kv, table_octet(table), old.version), 0);
 	if (how) {
 		spoil_as(&e, by[how]);
 		entry_store(&e);
@@ -135,7 +137,7 @@ static void at_older(struct cand *c, int how)
 
 static void spoil_content(struct world *w, struct build *b, const struct history_carry *carried)
 {
-	for (int fault = 0; fault < 12; fault++) {
+	for (int fault = 0; fault < 16; fault++) {
 		struct cand c = { .w = w, .version = carried->version + 1, .whole = true };
 		uint64_t said;
 
@@ -147,7 +149,7 @@ static void spoil_content(struct world *w, struct build *b, const struct history
 		else if (fault < 8)
 			at_signature(&c, fault & 1 ? TAB_DENIAL : TAB_RECORDS);
 		else
-			at_older(&c, fault - 8);
+			at_older(&c, fault & 1, (fault - 8) / 2);
 		ck_assert_msg(judge_any(&c, &said) != 0, "fault %d", fault);
 		kv_close(c.kv);
 		snap_unref(c.sn);

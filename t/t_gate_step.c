@@ -62,7 +62,9 @@ static void odd_records(struct world *w, struct view *v)
 	struct rr_item mx[] = { { .ttl = 60, .len = 5, .data = (const uint8_t *)"\0\1\1A" },
 				{ .ttl = 30, .len = 5, .data = (const uint8_t *)"\0\1\1a" } };
 	struct rr_item soa = { .ttl = 60, .data = serial };
-	struct history_head h = { .time = w->now, .kind = HISTORY_USER };
+	struct history_head h = { .time = w->now, .kind = HISTORY_USER }, u;
+	uint8_t was[22], is[22];
+	struct history_soa up = { was, 0, 3600 }, to = { is, 0, 3600 };
 	struct snap *sn;
 	struct kv *kv, *base;
 	size_t len;
@@ -80,7 +82,13 @@ static void odd_records(struct world *w, struct view *v)
 	put_rr(kv, T_MX, owner, mx, 2);
 	soa.len = (uint16_t)soa_rdata(serial, w->st[w->n - 1].serial + 1);
 	put_rr(kv, T_SOA, zone, &soa, 1);
+	u = h;
 	ck_assert_int_eq(history_write(v, base, &h), 0);
+	u.from_serial = h.from_serial;
+	u.to_serial = h.to_serial;
+	up.len = (uint16_t)soa_rdata(was, w->upstream - 1);
+	to.len = (uint16_t)soa_rdata(is, w->upstream);
+	ck_assert_int_eq(history_write_user(v, base, &up, &to, &u), 0);
 	kv_close(kv);
 	kv_close(base);
 	judge_view(w, v);
@@ -102,7 +110,7 @@ END_TEST
 START_TEST(a_gap_over_damaged_totals)
 {
 	struct world *w = world_new(5);
-	struct cand c = { .w = w, .gap = true, .verbose = true };
+	struct cand c = { .w = w, .gaps = GATE_SERVED | GATE_UPSTREAM, .verbose = true };
 	uint8_t key[KEY_MAX], serial[22];
 	struct rr_item soa = { .ttl = 60, .data = serial };
 	struct kv *kv;
@@ -117,7 +125,7 @@ START_TEST(a_gap_over_damaged_totals)
 	ck_assert_int_eq(kv_put(kv, key, key_meta(key, "history"), "\1\0\0\0\0", 5), 0);
 	kv_close(kv);
 	ck_assert_uint_eq(judge(&c), 0);
-	c.gap = false;
+	c.gaps = 0;
 	c.verbose = false;
 	ck_assert_uint_ne(judge(&c), 0);
 	view_free(c.v);
@@ -129,10 +137,11 @@ END_TEST
 /* --- faults --------------------------------------------------------------------------------------------- */
 
 static const struct fault *spoilt_by;
+static enum history_table spoilt_table;
 
 static void spoil(struct world *w, struct view *v)
 {
-	struct cand c = { .w = w, .v = v, .version = view_base(v) + 1 };
+	struct cand c = { .w = w, .v = v, .version = view_base(v) + 1, .t = spoilt_table };
 
 	spoil_cand(&c, spoilt_by);
 }
@@ -141,10 +150,11 @@ START_TEST(seeded_faults)
 {
 	ck_assert_uint_eq(nfaults, FAULTS);
 	spoilt_by = &faults[_i];
-	for (uint64_t seed = 1; seed <= 2; seed++) {
-		struct world *w = world_new(seed);
+	for (unsigned n = 0; n < 3; n++) {
+		struct world *w = world_new(n + 1);
 
-		w->big = 120;
+		spoilt_table = n == 2 ? HISTORY_UPSTREAM : HISTORY_SERVED;
+		w->big = n == 2 ? 400 : 120;
 		make_version(w, false, judge_view);
 		make_version(w, false, judge_view);
 		make_version(w, false, spoil);
@@ -249,6 +259,16 @@ START_TEST(merged_faults)
 }
 END_TEST
 
+/* What is no content of upstream's. */
+static void put_ours(struct kv *kv)
+{
+	uint8_t okey[OKEY_MAX], key[KEY_MAX];
+	struct rr_item rr = { .len = 1, .data = (const uint8_t *)"x" };
+	struct rrset set = { .owner = ZONE, .type = T_TXT, .flags = RRV_OURS, .nrr = 1, .rr = &rr };
+
+	put_set(kv, key, key_record(key, okey, name_okey(ZONE, okey), T_TXT), &set);
+}
+
 /* An entry where the serial stayed, and of a first version. */
 START_TEST(no_entry_wanted)
 {
@@ -268,7 +288,7 @@ START_TEST(no_entry_wanted)
 		}
 		ck_assert_int_eq(view_new(c.sn, &c.v), 0);
 		ck_assert_int_eq(view_kv(c.v, &c.kv), 0);
-		put_rr(c.kv, T_TXT, ZONE, &(struct rr_item){ .len = 1, .data = (const uint8_t *)"x" }, 1);
+		put_ours(c.kv);
 		h.version = c.version = view_base(c.v) + 1;
 		ck_assert_uint_eq(judge(&c), 0);
 		hwriter_begin(&hw, c.kv, HISTORY_SERVED, &h, ZONE);

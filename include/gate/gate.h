@@ -120,18 +120,20 @@ int gate_segment(struct gate *g, struct kv *kv, const struct gate_part *part);
 int gate_change(struct gate *g, struct kv *kv, int (*next)(void *ctx, const uint8_t **key, size_t *klen),
 		void *ctx);
 /*
- * Checks what a change says of itself, for those that follow by IXFR: the entry of that version in HISTORY
- * must name the records and signatures, as served, that differ in the changed keys between the base and the
- * candidate, each on its side, and no others. gap: the version leaves a gap instead, so there must be none.
- * Older entries that it merges must come to what they were. next() as above. Needs a kv for itself.
+ * Checks what a change says of itself, for those that follow by IXFR, and for who goes back: the entry of
+ * that version in HISTORY must name the records and signatures, as served, that differ in the changed keys
+ * between the base and the candidate, each on its side, and no others; that in USERDIFF upstream's records,
+ * as received. gaps: the version leaves a gap in these tables instead, so there must be none. Older entries
+ * that it merges must come to what they were. next() as above. Needs a kv for itself.
  */
-int gate_step(struct gate *g, struct kv *kv, uint64_t version, bool gap,
+enum { GATE_SERVED = 1, GATE_UPSTREAM = 2 };
+int gate_step(struct gate *g, struct kv *kv, uint64_t version, unsigned gaps,
 	      int (*next)(void *ctx, const uint8_t **key, size_t *klen), void *ctx);
 /*
- * The same for a build, whose entry leads from the base to all of it: what differs is found by passing over
+ * The same for a build, whose entries lead from the base to all of it: what differs is found by passing over
  * both. walk: another handle of the candidate. tick: now and then; non-zero ends it and is the answer.
  */
-int gate_step_build(struct gate *g, struct kv *kv, struct kv *walk, uint64_t version, bool gap,
+int gate_step_build(struct gate *g, struct kv *kv, struct kv *walk, uint64_t version, unsigned gaps,
 		    int (*tick)(void *ctx), void *ctx);
 /* Checks over the sums (whole zone: names against chain records) and the apex.
  * whole: after gate_segment()s. */

@@ -35,8 +35,8 @@ static void tell(const struct build_job *b, const struct history_carry *c)
 		c->gap[HISTORY_UPSTREAM] ? "gap" : "step", u->removed, u->added);
 }
 
-/* ZS_ENOENT: nothing was written; *gap: nor was a step of HISTORY. */
-static int carry(struct build_job *b, struct snap *live, struct kv *from, struct kv *to, bool *gap)
+/* ZS_ENOENT: nothing was written; *gaps: nor was a step in those tables. */
+static int carry(struct build_job *b, struct snap *live, struct kv *from, struct kv *to, unsigned *gaps)
 {
 	struct zmeta old, now;
 	struct history_soa was = { old.upstream_soa, 0, 0 }, is = { now.upstream_soa, 0, 0 };
@@ -68,7 +68,7 @@ static int carry(struct build_job *b, struct snap *live, struct kv *from, struct
 		tell(b, &c);
 	else if (c.damaged)
 		log_msg(LL_WARN, "store", b->zone->name, "event=history-lost: %s", zs_strerror(err));
-	*gap = c.gap[HISTORY_SERVED];
+	*gaps = (c.gap[HISTORY_SERVED] ? GATE_SERVED : 0) | (c.gap[HISTORY_UPSTREAM] ? GATE_UPSTREAM : 0);
 	return c.damaged ? ZS_ENOENT : err;
 }
 
@@ -79,7 +79,7 @@ static int open_live(void *ctx, struct kv **out)
 	return snap_kv(ctx, out);
 }
 
-static int judge(struct build_job *b, struct snap *live, bool gap, struct gate *g)
+static int judge(struct build_job *b, struct snap *live, unsigned gaps, struct gate *g)
 {
 	struct kv *kv = NULL, *walk = NULL;
 	int err = build_checkpoint(b->out);
@@ -89,18 +89,18 @@ static int judge(struct build_job *b, struct snap *live, bool gap, struct gate *
 	if (!err)
 		err = build_kv(b->out, &walk);
 	if (!err)
-		err = gate_step_build(g, kv, walk, snap_version(live) + 1, gap, cancelled, b);
+		err = gate_step_build(g, kv, walk, snap_version(live) + 1, gaps, cancelled, b);
 	kv_close(walk);
 	kv_close(kv);
 	return err;
 }
 
-static int check(struct build_job *b, struct snap *live, bool gap)
+static int check(struct build_job *b, struct snap *live, unsigned gaps)
 {
 	struct gate_params p = { .zone = b->gating.zone, .zone_len = b->gating.p.zone_len,
 				 .now = b->gating.p.now, .open_base = open_live, .base_ctx = live };
 	struct gate *g = gate_new(&p);
-	int err = g ? judge(b, live, gap, g) : ZS_ENOMEM;
+	int err = g ? judge(b, live, gaps, g) : ZS_ENOMEM;
 
 	if (!err && gate_total(g)) {
 		gating_report(b->zone, g);
@@ -136,7 +136,7 @@ int build_history(struct build_job *b)
 	struct store *s = b->zone->store;
 	struct snap *live = NULL;
 	struct kv *from = NULL, *to = NULL;
-	bool gap;
+	unsigned gaps;
 	int err = begins_anew(b) ? ZS_ENOENT : store_snap(s, &live);
 
 	if (!err)
@@ -144,11 +144,11 @@ int build_history(struct build_job *b)
 	if (!err)
 		err = build_kv(b->out, &to);
 	if (!err)
-		err = carry(b, live, from, to, &gap);
+		err = carry(b, live, from, to, &gaps);
 	kv_close(to);
 	kv_close(from);
 	if (!err)
-		err = check(b, live, gap);
+		err = check(b, live, gaps);
 	snap_unref(live);
 	if (err == ZS_ENOENT)
 		return 0;

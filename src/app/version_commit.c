@@ -52,7 +52,8 @@ int version_gate(struct version_job *j)
 	it.pos = NULL;
 	/* over a build history is written when all of it stands */
 	if (!err && !j->onto)
-		err = gate_step(j->gate, kv, view_base(j->view) + 1, j->gap, next_change, &it);
+		err = gate_step(j->gate, kv, view_base(j->view) + 1,
+				j->gap ? GATE_SERVED | GATE_UPSTREAM : 0, next_change, &it);
 	if (!err)
 		err = gate_finish(j->gate, kv, false);
 	kv_close(kv);

@@ -31,7 +31,7 @@ static int side_took(struct side *s, int rc)
 
 	if (!rc && s->at.klen && s->at.key[0] == IN_EXPIRY)
 		rc = kv_seek(s->kv, &behind, 1, &s->at);
-	s->have = !rc && s->at.klen && s->at.klen <= GKEY_MAX && s->at.key[0] <= IN_HISTORY;
+	s->have = !rc && s->at.klen && s->at.klen <= GKEY_MAX && s->at.key[0] <= IN_USERDIFF;
 	return rc == ZS_ENOENT ? 0 : rc;
 }
 
@@ -55,7 +55,7 @@ static bool same_value(const struct kv_item *a, const struct kv_item *b)
 
 	if (gsame(a->val, a->vlen, b->val, b->vlen))
 		return true;
-	if (a->key[0] == IN_HISTORY || gval_parse(&x, a->val, a->vlen) || gval_parse(&y, b->val, b->vlen))
+	if (a->key[0] >= IN_HISTORY || gval_parse(&x, a->val, a->vlen) || gval_parse(&y, b->val, b->vlen))
 		return false;
 	return x.flags == y.flags && x.ttl == y.ttl && gsame(x.owner, x.owner_len, y.owner, y.owner_len) &&
 	       same_rest(&x.rrs, &y.rrs) && same_rest(&x.sigs, &y.sigs);
@@ -97,16 +97,17 @@ static int both_next(void *ctx, const uint8_t **key, size_t *klen)
 	return 0;
 }
 
-int gate_step_build(struct gate *g, struct kv *kv, struct kv *walk, uint64_t version, bool gap,
+int gate_step_build(struct gate *g, struct kv *kv, struct kv *walk, uint64_t version, unsigned gaps,
 		    int (*tick)(void *ctx), void *ctx)
 {
-	struct both b = { .first = gap ? IN_HISTORY : IN_RECORDS, .tick = tick, .ctx = ctx };
+	struct both b = { .first = gaps == (GATE_SERVED | GATE_UPSTREAM) ? IN_HISTORY : IN_RECORDS,
+			   .tick = tick, .ctx = ctx };
 	int rc = g->p.open_base ? g->p.open_base(g->p.base_ctx, &b.side[GONE].kv) : ZS_EINVAL;
 
 	if (rc)
 		return rc;
 	b.side[CAME].kv = walk;
-	rc = gate_step(g, kv, version, gap, both_next, &b);
+	rc = gate_step(g, kv, version, gaps, both_next, &b);
 	kv_close(b.side[GONE].kv);
 	return rc;
 }

@@ -17,9 +17,9 @@
 
 enum { EF_ADDED = 0x01, EF_SIG = 0x02, EF_OWNER = 0x04, EF_SAME = 0x08, EF_ALL = 0x0f };
 
-void gentry_init(struct gentry *e, struct gjob *j, struct kv *kv, uint64_t version)
+void gentry_init(struct gentry *e, struct gjob *j, struct kv *kv, uint8_t table, uint64_t version)
 {
-	*e = (struct gentry){ .j = j, .kv = kv, .version = version };
+	*e = (struct gentry){ .j = j, .kv = kv, .table = table, .version = version };
 	for (int i = 0; i < HALVES; i++)
 		e->half[i].buf = wr_growing(CHUNK_MAX);
 }
@@ -32,7 +32,7 @@ void gentry_free(struct gentry *e)
 
 static size_t gentry_key(const struct gentry *e, uint32_t n, uint8_t key[static GCHUNK_KEY])
 {
-	key[0] = IN_HISTORY;
+	key[0] = e->table;
 	put_be64(key + 1, e->version);
 	put_be32(key + 9, n);
 	return GCHUNK_KEY;
@@ -226,7 +226,8 @@ static bool read_head(struct gentry *e)
 	e->head.first = rd_u64(&r);
 	e->head.from = rd_u32(&r);
 	e->head.to = rd_u32(&r);
-	rd_u64(&r); /* upstream's serials */
+	e->head.from_upstream = rd_u32(&r);
+	e->head.to_upstream = rd_u32(&r);
 	rd_u64(&r); /* time */
 	e->head.kind = rd_u8(&r);
 	e->head.octets = rd_u64(&r);

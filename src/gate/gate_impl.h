@@ -24,7 +24,8 @@
 #define GITER_MAX 50     /* RFC 9276 3.1 wants 0; more than this is refused */
 #define GFIRST 16        /* signatures per key that are verified under any sampling */
 
-enum { IN_META = 0x10, IN_RECORDS = 0x20, IN_DENIAL = 0x30, IN_EXPIRY = 0x40, IN_HISTORY = 0x50 };
+enum { IN_META = 0x10, IN_RECORDS = 0x20, IN_DENIAL = 0x30, IN_EXPIRY = 0x40, IN_HISTORY = 0x50,
+       IN_USERDIFF = 0x60 };
 
 enum {
 	TY_NS = 2, TY_CNAME = 5, TY_SOA = 6, TY_DNAME = 39, TY_DS = 43, TY_RRSIG = 46, TY_NSEC = 47,
@@ -308,27 +309,35 @@ struct ghalf {
 struct gentry {
 	struct gjob *j;
 	struct kv *kv;
+	uint8_t table;               /* IN_HISTORY, IN_USERDIFF */
 	uint64_t version;
 	uint32_t chunks;             /* counted, as are the next two */
 	uint64_t stored, octets;
 	struct {
 		uint64_t first, octets, stored;
-		uint32_t from, to, removed, added, chunks, added_chunk, added_at;
+		uint32_t from, to, from_upstream, to_upstream, removed, added, chunks, added_chunk, added_at;
 		uint8_t kind;
 	} head;
 	struct ghalf half[HALVES];
 	uint64_t faults;             /* found */
 };
-void gentry_init(struct gentry *e, struct gjob *j, struct kv *kv, uint64_t version);
+void gentry_init(struct gentry *e, struct gjob *j, struct kv *kv, uint8_t table, uint64_t version);
 void gentry_free(struct gentry *e);
 void gentry_say(struct gentry *e, const char *text); /* a finding about the entry as a whole */
 int gentry_count(struct gentry *e);                  /* its chunks: sound, in a row; 0: there is none */
 void gentry_open(struct gentry *e);                  /* the first record of each half is the current one */
 bool gentry_next(struct gentry *e, int half);
 bool gentry_names(const uint8_t *key, size_t klen);  /* of RRsets that entries speak of */
+/* Fields of META (gate_meta.c). False: none, or damaged; of totals none are zeros. */
+struct gtotals { uint64_t entries, oldest, newest; };
+/* *data is borrowed. */
+bool gmeta_soa(struct gjob *j, struct kv *kv, const uint8_t **data, size_t *len, uint32_t *ttl);
+bool gmeta_totals(struct gjob *j, uint8_t table, struct gtotals *out);
+
 /* Other entries that a version changes (gate_merge.c). */
 struct gmerge {
 	struct gjob *j;
+	uint8_t table;
 	uint64_t own;    /* the version's */
 	uint64_t oldest; /* below it nothing is given out */
 	bool anew;       /* the totals count no older one: history may have begun anew */

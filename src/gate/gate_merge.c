@@ -115,7 +115,7 @@ static void sum_sources(struct gentry *e, uint64_t *sum)
 	while (at <= e->version && base_from(e->j, at, &version) && version <= e->version) {
 		struct gentry src;
 
-		gentry_init(&src, e->j, e->j->base, version);
+		gentry_init(&src, e->j, e->j->base, e->table, version);
 		if (!gentry_count(&src)) {
 			gentry_open(&src);
 			*sum += sum_half(&src, GONE, false) + sum_half(&src, CAME, false);
@@ -135,7 +135,7 @@ static void check_merged(struct gmerge *m, struct gentry *e)
 	uint64_t sum, sources;
 
 	gentry_open(e);
-	if (e->head.kind != (GKIND_ROUTINE | GKIND_MERGED))
+	if (e->head.kind != (GKIND_ROUTINE | GKIND_MERGED) || e->table != IN_HISTORY)
 		gentry_say(e, "an older entry is another one");
 	sum = sum_half(e, GONE, true) + sum_half(e, CAME, true);
 	sum_sources(e, &sources);
@@ -152,7 +152,7 @@ void gmerge_see(struct gmerge *m, uint64_t version)
 	if (version == m->own || version == m->seen || version < m->oldest || !gjob_base(m->j))
 		return;
 	m->seen = version;
-	gentry_init(&e, m->j, m->j->kv, version);
+	gentry_init(&e, m->j, m->j->kv, m->table, version);
 	if (!gentry_count(&e) && e.chunks)
 		check_merged(m, &e);
 	else if (!m->gone && !m->anew)
@@ -164,7 +164,7 @@ void gmerge_end(struct gmerge *m)
 {
 	struct gentry e;
 
-	gentry_init(&e, m->j, m->j->kv, m->gone);
+	gentry_init(&e, m->j, m->j->kv, m->table, m->gone);
 	if (m->gone)
 		gentry_say(&e, "an older entry of history is gone");
 	gentry_free(&e);

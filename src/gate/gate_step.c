@@ -4,17 +4,16 @@
  * record too few in it, and whoever follows by differences serves for good what no whole transfer gives. So
  * the entry is read again, as it will be stored, from the description of its form in
  * src/store/history_chunk.c, and compared with what the changed keys serve in the base and in the candidate:
- * records that are no duplicates, under the RRset's TTL, and signatures. Entry and keys have the same order:
- * one pass, memory for one RRset of each side and one chunk of each half. Called for each change and refresh,
- * and for a build by way of gate_both.c.
+ * records that are no duplicates, under the RRset's TTL, and signatures. The entry of USERDIFF, which is what
+ * a rollback is made of, is compared in the same way with upstream's records as they were received. Entries
+ * and keys have the same order: one pass, memory for one RRset of each side and one chunk of each half.
+ * Called for each change and refresh, and for a build by way of gate_both.c.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/crc.h"
 #include "gate_impl.h"
 
-#define TOTALS_FORMAT 1
 #define VALUE_MAX (128u << 20)
 
 struct glist {
@@ -31,17 +30,26 @@ struct gsoa {
 
 struct gstep {
 	struct gjob *j;
+	uint8_t table;
+	bool compares;               /* there is an entry, or there must be none where nothing changed */
 	struct gentry e;
 	struct gmerge merge;
 	uint8_t soa_key[GKEY_MAX];
 	size_t soa_klen;
-	struct gsoa soa[HALVES];     /* of the base, of the candidate */
+	struct gsoa soa[HALVES];     /* of the base, of the candidate: as they are served */
+	struct gsoa user[HALVES];    /* as upstream has them */
+	const struct gsoa *head;     /* of these the two that the entry speaks of; NULL: it has no SOA */
 	struct glist set[HALVES];    /* of the key at hand: what was served, what is */
 	struct wr val;               /* its value in the candidate: reading chunks moves on */
 	uint64_t before;             /* findings when it began */
 };
 
 static const char *const does[HALVES] = { "takes away", "adds" };
+
+static const char *what(const struct gstep *s)
+{
+	return s->table == IN_HISTORY ? "history" : "difference of upstream's content";
+}
 
 static uint64_t said(const struct gstep *s)
 {
@@ -116,8 +124,12 @@ static void open_entry(struct gstep *s)
 	struct gentry *e = &s->e;
 
 	gentry_open(e);
-	if (e->head.first != e->version || (e->head.kind != GKIND_USER && e->head.kind != GKIND_ROUTINE))
+	if (e->head.first != e->version ||
+	    (e->head.kind != GKIND_USER && (e->head.kind != GKIND_ROUTINE || s->table != IN_HISTORY)))
 		gentry_say(e, "its head says that it is another kind of entry");
+	if (s->table == IN_USERDIFF && (e->head.from_upstream != s->user[GONE].serial ||
+					e->head.to_upstream != s->user[CAME].serial))
+		gentry_say(e, "its serials are not those of upstream's SOA before and after");
 	if (e->head.from != s->soa[GONE].serial || e->head.to != s->soa[CAME].serial)
 		gentry_say(e, "its serials are not those of the SOA before and after");
 }
@@ -133,8 +145,8 @@ static void too_many(struct gstep *s, int half)
 	struct ghalf *h = &s->e.half[half];
 
 	if (!h->more)
-		gnote(s->j, GATE_HISTORY, h->key, h->klen, "its history %s %s that the version does not",
-		      does[half], rec_text(&h->rec));
+		gnote(s->j, GATE_HISTORY, h->key, h->klen, "its %s %s %s that the version does not",
+		      what(s), does[half], rec_text(&h->rec));
 	h->more = true;
 	gentry_next(&s->e, half);
 }
@@ -144,8 +156,8 @@ static void too_few(struct gstep *s, int half, const uint8_t *key, size_t klen, 
 	struct ghalf *h = &s->e.half[half];
 
 	if (!h->few && !h->broken)
-		gnote(s->j, GATE_HISTORY, key, klen, "the version %s %s that its history does not",
-		      does[half], rec_text(want));
+		gnote(s->j, GATE_HISTORY, key, klen, "the version %s %s that its %s does not",
+		      does[half], rec_text(want), what(s));
 	h->few = true;
 }
 
@@ -192,6 +204,27 @@ static void compare(struct gstep *s, int half, const uint8_t *key, size_t klen)
 		too_many(s, half);
 }
 
+/* As received: each with its own TTL, duplicates too; what we made at the apex is not upstream's. */
+static int receive(struct glist *l, uint16_t type, struct gval *v)
+{
+	struct gserved s = { .owner = v->flags & VF_OWNER ? v->owner : NULL,
+			     .owner_len = v->flags & VF_OWNER ? v->owner_len : 0 };
+	struct grr rr;
+	int rc = 0;
+
+	if (type == TY_SOA || v->flags & VF_OURS)
+		return 0;
+	while (!rc && gval_rr(v, &rr)) {
+		s.ttl = rr.ttl;
+		s.data = rr.data;
+		s.len = rr.len;
+		rc = push(l, &s);
+	}
+	if (!rc)
+		sort(l);
+	return rc;
+}
+
 static int fill(struct gstep *s, int half, const uint8_t *key, size_t klen, const uint8_t *val, size_t vlen)
 {
 	uint16_t type = key[1] ? TY_NSEC3 : TY_NSEC;
@@ -202,7 +235,8 @@ static int fill(struct gstep *s, int half, const uint8_t *key, size_t klen, cons
 	if (!rc)
 		rc = gval_parse(&v, val, vlen);
 	if (!rc)
-		return gjob_fail(s->j, serve(&s->set[half], type, &v));
+		return gjob_fail(s->j, s->table == IN_HISTORY ? serve(&s->set[half], type, &v)
+							      : receive(&s->set[half], type, &v));
 	gnote(s->j, GATE_STORED, key, klen, "stored value%s: %s", half == CAME ? "" : " of the base",
 	      zs_strerror(rc));
 	return 0;
@@ -233,11 +267,13 @@ static void begin_half(struct gstep *s, int half)
 {
 	struct ghalf *h = &s->e.half[half];
 
-	if (is_at(h, s->soa_key, s->soa_klen) && gserved_cmp(&h->rec, &s->soa[half].rec) == 0)
+	if (!s->head)
+		return;
+	if (is_at(h, s->soa_key, s->soa_klen) && gserved_cmp(&h->rec, &s->head[half].rec) == 0)
 		gentry_next(&s->e, half);
 	else if (!h->broken)
 		gnote(s->j, GATE_HISTORY, s->soa_key, s->soa_klen,
-		      "what history %s does not begin with the SOA %s the version", does[half],
+		      "what its %s %s does not begin with the SOA %s the version", what(s), does[half],
 		      half == CAME ? "of" : "before");
 }
 
@@ -253,154 +289,184 @@ static void end_half(struct gstep *s, int half)
 
 /* --- whether there is one ------------------------------------------------------------------------------- */
 
-/* Copied; ZS_ENOENT: none. */
+/* Copied; ZS_ENOENT: it is none. */
+static int keep_soa(struct gstep *s, struct gsoa *soa, const uint8_t *data, size_t len, uint32_t ttl)
+{
+	size_t m = gwire_len(data, data + len), r = m ? gwire_len(data + m, data + len) : 0;
+
+	if (!r || len - m - r != 20)
+		return ZS_ENOENT;
+	wr_bytes(&soa->data, data, len);
+	if (soa->data.err)
+		return gjob_fail(s->j, soa->data.err);
+	soa->serial = be32(soa->data.p + m + r);
+	soa->rec = (struct gserved){ .ttl = ttl, .data = soa->data.p, .len = len };
+	return 0;
+}
+
 static int read_soa(struct gstep *s, int half, struct kv *kv)
 {
 	struct gsoa *soa = &s->soa[half];
 	struct kv_item it;
 	struct gval v;
 	struct grr rr;
-	size_t m, r;
+	int rc;
 
 	if (!kv || !gjob_get(s->j, kv, s->soa_key, s->soa_klen, &it))
 		return s->j->err ? s->j->err : ZS_ENOENT;
 	if (gval_parse(&v, it.val, it.vlen) || !gval_rr(&v, &rr))
 		return ZS_ENOENT;
-	m = gwire_len(rr.data, rr.data + rr.len);
-	r = m ? gwire_len(rr.data + m, rr.data + rr.len) : 0;
-	if (!r || rr.len - m - r != 20)
-		return ZS_ENOENT;
-	wr_bytes(&soa->data, rr.data, rr.len);
-	if (soa->data.err)
-		return gjob_fail(s->j, soa->data.err);
-	soa->serial = be32(soa->data.p + m + r);
-	soa->rec = (struct gserved){ .ttl = v.ttl, .data = soa->data.p, .len = rr.len };
-	if (v.flags & VF_OWNER) {
+	rc = keep_soa(s, soa, rr.data, rr.len, v.ttl);
+	if (!rc && v.flags & VF_OWNER) {
 		memcpy(soa->owner, v.owner, v.owner_len);
 		soa->rec.owner = soa->owner;
 		soa->rec.owner_len = v.owner_len;
 	}
-	return 0;
+	return rc;
 }
 
-/* The totals of history (META "history", src/store/history.c): below `oldest` nothing is given out. */
-static bool read_totals(struct gstep *s, uint64_t *entries, uint64_t *oldest, uint64_t *newest)
+static int read_user(struct gstep *s, int half, struct kv *kv)
 {
-	static const uint8_t key[] = { IN_META, 'h', 'i', 's', 't', 'o', 'r', 'y' };
-	struct kv_item it;
-	struct rd r;
-	uint32_t crc;
+	const uint8_t *data;
+	uint32_t ttl;
+	size_t len;
 
-	*entries = *oldest = *newest = 0;
-	if (!gjob_get(s->j, s->j->kv, key, sizeof key, &it))
-		return s->j->err == 0;
-	r = rd_init(it.val, it.vlen);
-	if (rd_u8(&r) != TOTALS_FORMAT)
+	if (!kv || !gmeta_soa(s->j, kv, &data, &len, &ttl))
+		return s->j->err ? s->j->err : ZS_ENOENT;
+	return keep_soa(s, &s->user[half], data, len, ttl);
+}
+
+/* May there be an entry? There is none of a first version, and in HISTORY of one that has the serial of the
+ * one before; upstream's SOA is in it when it is another one. */
+static bool may_say(struct gstep *s)
+{
+	struct kv *base = gjob_base(s->j);
+
+	if (read_soa(s, GONE, base) || read_soa(s, CAME, s->j->kv))
 		return false;
-	crc = rd_u32(&r);
-	if (r.err || crc32c(crc32c(0, it.val, 1), r.p, rd_left(&r)) != crc)
+	if (s->table == IN_HISTORY) {
+		s->head = s->soa;
+		return s->soa[GONE].serial != s->soa[CAME].serial;
+	}
+	if (read_user(s, GONE, base) || read_user(s, CAME, s->j->kv))
 		return false;
-	if (rd_u8(&r) != 1 || rd_u16(&r) != 48)
-		return false;
-	*entries = rd_u64(&r);
-	rd_u64(&r); /* octets */
-	rd_u64(&r); /* since */
-	*oldest = rd_u64(&r);
-	*newest = rd_u64(&r);
-	return !r.err;
+	s->head = gserved_cmp(&s->user[GONE].rec, &s->user[CAME].rec) ? s->user : NULL;
+	return true;
 }
 
 /*
- * Is there an entry to be compared? There is none of a gap, of a first version, and of one that has the
- * serial of the one before. What was dropped as soon as it was written, because history may not be that
- * large, is given to nobody.
+ * Is there an entry to be compared? There is none of a gap. What was dropped as soon as it was written,
+ * because history may not be that large, is given to nobody. Where upstream changed nothing there is none in
+ * USERDIFF: then nothing is compared with what changed.
  */
 static bool find_entry(struct gstep *s, bool gap)
 {
-	uint64_t entries, newest;
-	int rc = read_soa(s, GONE, gjob_base(s->j)), rc2 = read_soa(s, CAME, s->j->kv);
-	bool wanted = !gap && !rc && !rc2 && s->soa[GONE].serial != s->soa[CAME].serial;
+	struct gtotals t;
+	bool wanted = !gap && may_say(s);
 
 	if (s->j->err)
 		return false;
-	if (!read_totals(s, &entries, &s->merge.oldest, &newest)) {
-		if (!gap) /* damage: whoever reads or writes there meets it, and a gap does not */
+	if (!gmeta_totals(s->j, s->table, &t)) {
+		if (!gap && s->table == IN_HISTORY) /* damage: a gap meets none, whoever reads there does */
 			gentry_say(&s->e, "the totals of history do not parse");
 		return false;
 	}
-	if (s->merge.oldest > s->e.version || gentry_count(&s->e))
+	s->merge.oldest = t.oldest;
+	if (t.oldest > s->e.version || gentry_count(&s->e))
 		return false;
-	s->merge.anew = entries <= (s->e.chunks > 0);
+	s->merge.anew = t.entries <= (s->e.chunks > 0);
 	if (!wanted) {
 		if (s->e.chunks)
 			gentry_say(&s->e, "an entry of history where there must be none");
 		return false;
 	}
-	if (!s->e.chunks)
+	if (!s->e.chunks && s->table == IN_HISTORY)
 		gentry_say(&s->e, "no entry of history");
-	else if (!entries || newest != s->e.version)
+	else if (s->e.chunks && (!t.entries || t.newest != s->e.version))
 		gentry_say(&s->e, "the totals of history do not count its entry");
-	return s->e.chunks && !s->e.faults;
+	return !s->e.faults && (s->e.chunks || s->table == IN_USERDIFF);
 }
 
-static void see_key(struct gstep *s, bool compares, const uint8_t *borrowed, size_t klen)
+static void see_key(struct gstep *s, const uint8_t *borrowed, size_t klen)
 {
 	uint8_t key[GKEY_MAX];
 
-	if (compares && gentry_names(borrowed, klen)) {
+	if (borrowed[0] == IN_DENIAL && s->table == IN_USERDIFF)
+		return;
+	if (s->compares && gentry_names(borrowed, klen)) {
 		memcpy(key, borrowed, klen);
 		step_key(s, key, klen);
-	} else if (klen == GCHUNK_KEY && borrowed[0] == IN_HISTORY) {
+	} else if (klen == GCHUNK_KEY && borrowed[0] == s->table) {
 		gmerge_see(&s->merge, be64(borrowed + 1));
 	}
 }
 
-static void step_all(struct gstep *s, bool compares,
-		     int (*next)(void *ctx, const uint8_t **key, size_t *klen), void *ctx)
+static void step_begin(struct gstep *s, bool gap)
 {
+	s->before = said(s);
+	s->compares = find_entry(s, gap);
+	if (s->j->err || !s->compares)
+		return;
+	if (s->e.chunks)
+		open_entry(s);
+	begin_half(s, GONE);
+	begin_half(s, CAME);
+}
+
+static void step_end(struct gstep *s)
+{
+	gmerge_end(&s->merge);
+	end_half(s, GONE);
+	end_half(s, CAME);
+	if (s->compares && !s->j->err && said(s) == s->before && s->e.octets != s->e.head.octets)
+		gentry_say(&s->e, "its records are not as many octets as its head says");
+}
+
+static void step_init(struct gstep *s, struct gjob *j, uint8_t table, uint64_t version)
+{
+	*s = (struct gstep){ .j = j, .table = table, .val = wr_growing(VALUE_MAX),
+			     .merge = { .j = j, .table = table, .own = version } };
+	gentry_init(&s->e, j, j->kv, table, version);
+	s->soa_klen = gkey_record(s->soa_key, j->g->apex.k, j->g->apex.len, TY_SOA);
+	for (int i = 0; i < HALVES; i++)
+		s->soa[i].data = s->user[i].data = wr_growing(UINT16_MAX);
+}
+
+static void step_free(struct gstep *s)
+{
+	for (int i = 0; i < HALVES; i++) {
+		wr_free(&s->soa[i].data);
+		wr_free(&s->user[i].data);
+		free(s->set[i].rec);
+	}
+	gentry_free(&s->e);
+	wr_free(&s->val);
+}
+
+int gate_step(struct gate *g, struct kv *kv, uint64_t version, unsigned gaps,
+	      int (*next)(void *ctx, const uint8_t **key, size_t *klen), void *ctx)
+{
+	struct gjob j;
+	struct gstep s[2];
 	const uint8_t *key;
 	size_t klen;
 	int rc = 0;
 
-	if (compares) {
-		open_entry(s);
-		begin_half(s, GONE);
-		begin_half(s, CAME);
-	}
-	while (!s->j->err && !(rc = next(ctx, &key, &klen)))
-		see_key(s, compares, key, klen);
-	if (gjob_fail(s->j, rc))
-		return;
-	gmerge_end(&s->merge);
-	end_half(s, GONE);
-	end_half(s, CAME);
-	if (compares && !s->j->err && said(s) == s->before && s->e.octets != s->e.head.octets)
-		gentry_say(&s->e, "its records are not as many octets as its head says");
-}
-
-int gate_step(struct gate *g, struct kv *kv, uint64_t version, bool gap,
-	      int (*next)(void *ctx, const uint8_t **key, size_t *klen), void *ctx)
-{
-	struct gjob j;
-	struct gstep s = { .j = &j, .merge = { .j = &j, .own = version }, .val = wr_growing(VALUE_MAX) };
-
 	gjob_init(&j, g, kv);
-	gentry_init(&s.e, &j, kv, version);
-	s.before = said(&s);
-	s.soa_klen = gkey_record(s.soa_key, g->apex.k, g->apex.len, TY_SOA);
-	for (int i = 0; i < HALVES; i++)
-		s.soa[i].data = wr_growing(UINT16_MAX);
-	if (!j.err) {
-		bool compares = find_entry(&s, gap);
-
+	step_init(&s[0], &j, IN_HISTORY, version);
+	step_init(&s[1], &j, IN_USERDIFF, version);
+	if (!j.err)
+		step_begin(&s[0], gaps & GATE_SERVED);
+	if (!j.err)
+		step_begin(&s[1], gaps & GATE_UPSTREAM);
+	while (!j.err && !(rc = next(ctx, &key, &klen)))
+		for (int i = 0; i < 2; i++)
+			see_key(&s[i], key, klen);
+	gjob_fail(&j, rc);
+	for (int i = 0; i < 2; i++) {
 		if (!j.err)
-			step_all(&s, compares, next, ctx);
+			step_end(&s[i]);
+		step_free(&s[i]);
 	}
-	for (int i = 0; i < HALVES; i++) {
-		wr_free(&s.soa[i].data);
-		free(s.set[i].rec);
-	}
-	gentry_free(&s.e);
-	wr_free(&s.val);
 	return gjob_done(&j);
 }

@@ -8,6 +8,8 @@ import os
 import re
 import signal
 
+import pytest
+
 import clocked
 import harness
 import seal
@@ -49,6 +51,8 @@ FAULTS = dict(SIGNED, **CHAIN, **ENCODED, **STORED)
 # What a version says it changed; a first version says nothing. The veto's next try leaves a gap instead, and goes out.
 HISTORY = "history"
 SAID = {f: (HISTORY, BOTH) for f in ("history-record", "history-serial", "history-lost")}
+# And what of upstream's content; a refresh says nothing of that.
+USER = {f: (HISTORY, (NSEC,)) for f in ("user-record", "user-serial", "user-lost")}
 # What a change does to others, and one thing of it forgotten (moving() says what changes).
 LAPSES = {
     "name-new": ("chain-gap", BOTH), "wild-new": ("chain-gap", BOTH), "ent-new": ("chain-gap", (NSEC3, OPTOUT)),
@@ -67,7 +71,7 @@ LAPSES = {
 CHANGED = {f: c for f, c in dict(SIGNED, **ENCODED, **STORED).items() if f not in ("ns-lost", "dnskey-lost", "param-lost")}
 CHANGED.update({"denial-lost": ("bitmap", BOTH), "soa-lost": ("expiry-index", BOTH), "rrset-lost": ("missing-signature", BOTH)})
 CHANGED = {f: (c[0], (c[1][n % len(c[1])],)) for n, (f, c) in enumerate(CHANGED.items())}
-CHANGED.update({f: CHAIN[f] for f in ("next", "bitmap-less", "bitmap-more", "opt-out", "iterations")}, **LAPSES, **SAID)
+CHANGED.update({f: CHAIN[f] for f in ("next", "bitmap-less", "bitmap-more", "opt-out", "iterations")}, **LAPSES, **SAID, **USER)
 # A refresh replaces what is there: what it loses shows where the index points. The chain is not made anew.
 AGAIN = {f: c for f, c in dict(SIGNED, **ENCODED, **STORED).items() if f not in ("glue", "delegation", "swap")}
 AGAIN.update({f: ("expiry-index", AGAIN[f][1]) for f in ("denial-lost", "soa-lost", "ns-lost", "dnskey-lost", "param-lost")})
@@ -345,8 +349,10 @@ def built(t, ttl):
     return re.findall("%s: event=history served=([a-z]+) " % SAYS, t.seal.log())
 
 
-def test_a_build_whose_history_is_vetoed_leaves_a_gap(rig):
+@pytest.mark.parametrize("fault", ["history-record", "user-record"])
+def test_a_build_whose_history_is_vetoed_leaves_a_gap(rig, fault):
     t = saying(rig)
+    t.zones[SAYS] = (fault, HISTORY)
     t.change(2)
     taken(t, 2)
     assert built(t, "2h") == ["step"]
