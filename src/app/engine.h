@@ -15,6 +15,7 @@
 #include "base/frame.h"
 #include "base/pool.h"
 #include "dns/tsig.h"
+#include "fold.h"
 #include "net/net.h"
 #include "pace.h"
 #include "store/store.h"
@@ -111,6 +112,7 @@ struct engine {
 	bool running, quitting;
 	struct timer quit_timer, keystore_timer;
 	struct sweeper sweeper;          /* sweep.h */
+	struct folder folder;            /* fold.h */
 	struct pace first;              /* zones that ask their primaries before others do */
 };
 

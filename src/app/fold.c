@@ -5,6 +5,10 @@
  * a commit, is waited for a while. Called on the loop when something was published, and at the end of a
  * quarantine; each portion is a job on a worker. Nothing that anybody sees depends on it: until it is done
  * each look at the zone costs a little more, and when it cannot keep up, commits take longer.
+ *
+ * Of all zones that have something to move one at a time has a portion on its way, in turn, at the lowest
+ * priority, and the engine pauses for as long as it took: of a thousand zones that are refreshed at once none
+ * waits for others' portions, and the disk is free for half of the time.
  */
 #include <stdlib.h>
 #include "base/err.h"
@@ -14,7 +18,7 @@
 
 #define BEGIN_MS 200   /* after a version */
 #define PORTION 128    /* changes */
-#define PAUSE_TIMES 4  /* of the time that a portion took */
+#define PAUSE_TIMES 4  /* of the time that a portion took, for its zone; the engine: once */
 #define PAUSE_MS 5
 #define YIELD_MS 50    /* somebody works on the zone */
 #define YIELDS_MAX 40
@@ -23,15 +27,22 @@
 struct fold_job {
 	struct zone *zone;
 	uint64_t had, left;
-	mono_t began;
+	int64_t us;
 	int err;
 };
 
-static void fold_timer(void *arg);
+static void folder_next(struct engine *e);
+
+static void fold_timer(void *arg)
+{
+	struct zone *z = arg;
+
+	turns_join(&z->e->folder.turns, &z->fold.turn, z);
+	folder_next(z->e);
+}
 
 static void arm(struct zone *z, int64_t wait)
 {
-	z->fold.armed = true;
 	timer_set(z->e->timers, &z->fold.timer, wait, fold_timer, z);
 }
 
@@ -61,18 +72,20 @@ static void fold_done(void *arg)
 {
 	struct fold_job *j = arg;
 	struct zone *z = j->zone;
-	int64_t us = mono_diff(clk_mono(), j->began);
+	struct engine *e = z->e;
 
-	z->fold.busy = false;
+	e->folder.running = z->fold.running = false;
+	e->folder.free_at = mono_add(clk_mono(), j->us);
 	z->fold.moved += j->had > j->left ? j->had - j->left : 0;
 	if (z->state != ZONE_CLOSED) {
 		if (j->err)
 			failed(z, j->err);
 		else if (j->left || z->fold.again)
-			arm(z, MONO_MS(PAUSE_MS + us * PAUSE_TIMES / 1000));
+			arm(z, MONO_MS(PAUSE_MS) + j->us * PAUSE_TIMES);
 		else
 			all_moved(z);
 	}
+	folder_next(e);
 	zone_job_end(z);
 	free(j);
 }
@@ -80,12 +93,14 @@ static void fold_done(void *arg)
 static void fold_run(void *arg)
 {
 	struct fold_job *j = arg;
+	mono_t began = clk_mono();
 
 	fault_zone(j->zone->wire);
-	if (!atomic_load(&j->zone->fold.cancelled)) { /* at the engine's end many may be queued */
+	if (!atomic_load(&j->zone->fold.cancelled)) {
 		j->had = store_recent(j->zone->store);
 		j->err = store_fold(j->zone->store, PORTION, &j->left);
 	}
+	j->us = mono_diff(clk_mono(), began);
 	mailbox_post(j->zone->e->home, fold_done, j);
 }
 
@@ -95,50 +110,69 @@ static bool is_busy(const struct zone *z)
 	return z->committing || z->change_job || z->state != ZONE_IDLE;
 }
 
-static void fold_timer(void *arg)
+static void start(struct zone *z)
 {
-	struct zone *z = arg;
-	struct fold_job *j;
+	struct folder *w = &z->e->folder;
+	struct fold_job *j = calloc(1, sizeof(*j));
 
-	z->fold.armed = false;
-	if (z->state == ZONE_CLOSED || z->fold.busy || z->quarantined || zone_is_retired(z))
-		return; /* what is copied into another generation stands in its place */
-	if (is_busy(z) && z->fold.yields++ < YIELDS_MAX) {
-		arm(z, MONO_MS(YIELD_MS));
-		return;
-	}
 	z->fold.yields = 0;
-	j = calloc(1, sizeof(*j));
+	z->fold.again = false;
 	if (!j) {
 		failed(z, ZS_ENOMEM);
 		return;
 	}
 	j->zone = z;
-	j->began = clk_mono();
-	z->fold.busy = true;
-	z->fold.again = false;
+	w->running = z->fold.running = true;
 	zone_job_begin(z);
-	if (pool_post(z->e->workers, POOL_NORMAL, fold_run, j) == 0)
+	if (pool_post(z->e->workers, POOL_LOW, fold_run, j) == 0)
 		return;
 	free(j);
-	z->fold.busy = false;
+	w->running = z->fold.running = false;
 	failed(z, ZS_ENOMEM);
 	zone_job_end(z);
+}
+
+static void folder_timer(void *arg)
+{
+	folder_next(arg);
+}
+
+static void folder_next(struct engine *e)
+{
+	struct folder *w = &e->folder;
+
+	while (w->turns.first && !w->running && !e->quitting) {
+		int64_t pause = mono_diff(w->free_at, clk_mono());
+		struct zone *z;
+
+		if (pause > 0) {
+			if (!w->timer.slot)
+				timer_set(e->timers, &w->timer, pause, folder_timer, e);
+			return;
+		}
+		z = turns_take(&w->turns);
+		if (z->quarantined || zone_is_retired(z))
+			continue; /* what is copied into another generation stands in its place */
+		if (is_busy(z) && z->fold.yields++ < YIELDS_MAX)
+			arm(z, MONO_MS(YIELD_MS));
+		else
+			start(z);
+	}
 }
 
 void fold_plan(struct zone *z)
 {
 	if (z->state == ZONE_CLOSED || !z->have_meta)
 		return;
-	if (z->fold.busy)
+	if (z->fold.running)
 		z->fold.again = true; /* the job may have looked before this version */
-	else if (!z->fold.armed)
+	else if (!z->fold.timer.slot && !z->fold.turn.zone)
 		arm(z, MONO_MS(BEGIN_MS));
 }
 
 void fold_close(struct zone *z)
 {
-	z->fold.armed = false;
 	atomic_store(&z->fold.cancelled, true);
 	timer_stop(z->e->timers, &z->fold.timer);
+	turns_leave(&z->e->folder.turns, &z->fold.turn);
 }

@@ -438,36 +438,9 @@ static void sweeper_timer(void *arg)
 static void sweep_timer(void *arg)
 {
 	struct zone *z = arg;
-	struct sweeper *w = &z->e->sweeper;
 
-	z->sweep.queued = true;
-	z->sweep.next = NULL;
-	if (w->first)
-		w->last->sweep.next = z;
-	else
-		w->first = z;
-	w->last = z;
+	turns_join(&z->e->sweeper.turns, &z->sweep.turn, z);
 	sweeper_next(z->e);
-}
-
-static void unqueue(struct zone *z)
-{
-	struct sweeper *w = &z->e->sweeper;
-	struct zone *before = NULL, *at = w->first;
-
-	while (at && at != z) {
-		before = at;
-		at = at->sweep.next;
-	}
-	if (!at)
-		return;
-	if (before)
-		before->sweep.next = z->sweep.next;
-	else
-		w->first = z->sweep.next;
-	if (w->last == z)
-		w->last = before;
-	z->sweep.queued = false;
 }
 
 void sweep_plan(struct zone *z)
@@ -475,7 +448,7 @@ void sweep_plan(struct zone *z)
 	struct sweep *s = &z->sweep;
 	uint64_t r = 0;
 
-	if (s->timer.slot || s->queued || s->running || !may_sweep(z))
+	if (s->timer.slot || s->turn.zone || s->running || !may_sweep(z))
 		return;
 	rand_bytes(&r, sizeof(r));
 	timer_set(z->e->timers, &s->timer, (int64_t)(r % (uint64_t)interval_us(z)), sweep_timer, z);
@@ -484,8 +457,7 @@ void sweep_plan(struct zone *z)
 void sweep_close(struct zone *z)
 {
 	timer_stop(z->e->timers, &z->sweep.timer);
-	if (z->sweep.queued)
-		unqueue(z);
+	turns_leave(&z->e->sweeper.turns, &z->sweep.turn);
 	free(z->sweep.due);
 	z->sweep.due = NULL;
 	z->sweep.ndue = z->sweep.due_cap = 0;
@@ -596,16 +568,16 @@ static void sweeper_next(struct engine *e)
 {
 	struct sweeper *w = &e->sweeper;
 
-	while (w->first && !w->running && !e->quitting) {
-		struct zone *z = w->first;
+	while (w->turns.first && !w->running && !e->quitting) {
 		int64_t pause = mono_diff(w->free_at, clk_mono());
+		struct zone *z;
 
 		if (pause > 0) {
 			if (!w->timer.slot)
 				timer_set(e->timers, &w->timer, pause, sweeper_timer, e);
 			return;
 		}
-		unqueue(z);
+		z = turns_take(&w->turns);
 		if (!may_sweep(z)) /* planned again when something is published */
 			continue;
 		if (engine_clock_fault(e, z->meta.last_inception)) /* times say nothing now */

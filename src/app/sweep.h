@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include "dns/schema.h"
 #include "timer.h"
+#include "turns.h"
 
 struct engine;
 struct zone;
@@ -20,8 +21,8 @@ struct sweep_pause { mono_t after; unsigned streak; };
 
 struct sweep {
 	struct timer timer;
-	bool queued, running;
-	struct zone *next;                 /* in the engine's queue */
+	struct turn turn;                  /* in the engine's queue */
+	bool running;
 	struct sweep_key at;               /* where the next piece begins; empty: a new round */
 	mono_t began;
 	int64_t began_wall, ended_wall;    /* of this round, of the last one; 0: none yet */
@@ -39,7 +40,7 @@ struct sweep {
 
 /* One piece at a time in the whole engine, and a pause after it. */
 struct sweeper {
-	struct zone *first, *last;
+	struct turns turns;
 	bool running;
 	mono_t free_at;
 	struct timer timer;

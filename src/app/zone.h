@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include "dns/intake.h"
 #include "engine.h"
+#include "fold.h"
 #include "gate/gate.h"
 #include "keys/keyset.h"
 #include "orders.h"
@@ -112,16 +113,6 @@ struct zone_renewal {
 	uint64_t version;                   /* that was copied last */
 	unsigned tries;                     /* for one version */
 	atomic_bool cancelled;
-	struct timer timer;
-};
-
-/* fold.c: recent changes go to their place. */
-struct zone_fold {
-	bool busy, armed;
-	bool again;                         /* something was published while busy */
-	atomic_bool cancelled;
-	unsigned yields;                    /* to work on the zone, in a row */
-	uint64_t moved;                     /* octets, since there was nothing */
 	struct timer timer;
 };
 
@@ -268,9 +259,6 @@ void zone_damaged(struct zone *z, int err, const char *where);
 void zone_damaged_aside(struct zone *z, int err, const char *file); /* it could not be served at all */
 void zone_damage_over(struct zone *z, const char *file);            /* a new generation is live */
 
-/* fold.c */
-void fold_plan(struct zone *z);                   /* something was published, or may be worked on again */
-void fold_close(struct zone *z);
 /* renew.c */
 /* ZS_EIO: should the store have retired the live generation, it is copied. Otherwise nothing comes of it. */
 void zone_renew(struct zone *z);
