@@ -29,7 +29,8 @@ TESTS = {"src/seal/splice": ["t_splice"], "src/seal/chain.c": ["t_denial", "t_sp
          "src/store/": ["t_store_recent", "t_store_view"],
          "src/app/overtake.c": ["sys/test_live.py"], "src/app/build.c": ["sys/test_live.py"],
          "src/app/version_commit.c": ["sys/test_live.py"], "src/app/downstream.c": ["sys/test_downstream.py"],
-         "src/app/held.c": ["sys/test_corner.py"], "src/app/renew.c": ["sys/test_renew.py"], "src/app/": []}
+         "src/app/held.c": ["sys/test_corner.py"], "src/app/renew.c": ["sys/test_renew.py"],
+         "src/app/fold.c": ["t_fold"], "src/app/": []}
 STEPS = ["--steps", "2500", "--seed", "1", "--seconds", "60", "--no-shrink", "--judge", "0"]
 PROGRAMS = ["zoneseald-clk", "zonesealctl"]
 TESTED = ["zoneseald", "zoneseald-crash", "p11fault.so"] + PROGRAMS  # by the system tests

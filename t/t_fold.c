@@ -16,7 +16,7 @@
 #define PORTION_MS 7
 
 /* The zone's store, as far as a fold sees it. */
-struct store { uint64_t left; unsigned portions; int err; };
+struct store { uint64_t left; unsigned portions, most; int64_t us_each; int err; };
 
 static struct world {
 	struct engine e;
@@ -136,12 +136,20 @@ uint64_t store_recent(struct store *s)
 	return s->left;
 }
 
-int store_fold(struct store *s, unsigned most, uint64_t *left)
+int store_fold(struct store *s, unsigned most, store_stop stop, void *ctx, uint64_t *left)
 {
-	w.now = mono_add(w.now, MONO_MS(PORTION_MS));
+	uint64_t had = s->left;
+
+	if (!s->us_each)
+		w.now = mono_add(w.now, MONO_MS(PORTION_MS));
 	s->portions++;
-	if (!s->err)
-		s->left -= s->left ? 1 : 0;
+	while (!s->err && s->left && had - s->left < most) {
+		w.now = mono_add(w.now, s->us_each);
+		s->left--;
+		if (!s->us_each || stop(ctx)) /* where it takes no time: one change each time */
+			break;
+	}
+	s->most = had - s->left > s->most ? (unsigned)(had - s->left) : s->most;
 	*left = s->left;
 	return s->err;
 }
@@ -320,6 +328,24 @@ START_TEST(a_zone_that_fails)
 }
 END_TEST
 
+/* Where each change is slow, a portion has few of them. */
+START_TEST(a_portion_is_short)
+{
+	setup();
+	w.store[0] = (struct store){ .left = 1000, .us_each = 3000 };
+	w.store[1] = (struct store){ .left = 1000, .us_each = 20 };
+	w.store[2] = (struct store){ .left = 5, .us_each = MONO_S(3) };
+	for (size_t i = 0; i < 3; i++)
+		fold_plan(&w.zone[i]);
+	run_all();
+	ck_assert_uint_eq(w.store[0].most, 8); /* over 20 ms behind the first one */
+	ck_assert_uint_eq(w.store[1].most, 128);
+	ck_assert_uint_eq(w.store[2].most, 2);
+	for (size_t i = 0; i < 3; i++)
+		ck_assert_uint_eq(w.store[i].left, 0);
+}
+END_TEST
+
 /* On its way out the engine begins none. */
 START_TEST(the_engine_ends)
 {
@@ -339,7 +365,8 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = { one_portion_at_a_time, they_take_turns, a_zone_that_is_worked_on,
-				       zones_that_go, a_zone_that_fails, the_engine_ends };
+				       zones_that_go, a_zone_that_fails, a_portion_is_short,
+				       the_engine_ends };
 
 	return RUN_SUITE("fold", tests);
 }

@@ -116,7 +116,7 @@ static int do_fold(struct store *s, uint64_t v)
 	if (rc)
 		return rc;
 	for (unsigned i = 0; !rc && i < 1 + v % 3; i++)
-		rc = store_fold(s, NUMBERS / 2, &left);
+		rc = store_fold(s, NUMBERS / 2, NULL, NULL, &left);
 	if (!rc)
 		rc = check_newest(s, v, v, &now);
 	snap_unref(held);

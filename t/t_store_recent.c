@@ -127,7 +127,7 @@ START_TEST(many_changes_go_aside)
 	ck_assert_uint_eq(store_recent(f.s), 0);
 	change(f.s, 0, 2 * 97, 2, 3); /* 98 and history: to their place */
 	ck_assert_uint_eq(store_recent(f.s), 0);
-	ck_assert_int_eq(store_fold(f.s, 10, &left), 0);
+	ck_assert_int_eq(store_fold(f.s, 10, NULL, NULL, &left), 0);
 	ck_assert_uint_eq(left, 0);
 	make_changes(f.s);
 	before = store_recent(f.s);
@@ -135,7 +135,7 @@ START_TEST(many_changes_go_aside)
 	check_now(f.s);
 	change(f.s, 0, 0, 1, 7); /* one that is there already */
 	do {
-		ck_assert_int_eq(store_fold(f.s, 100, &left), 0);
+		ck_assert_int_eq(store_fold(f.s, 100, NULL, NULL, &left), 0);
 		check_now(f.s);
 		ck_assert_uint_lt(left, before);
 		before = left;
@@ -144,6 +144,57 @@ START_TEST(many_changes_go_aside)
 	ck_assert_uint_eq(steps, MANY / 2 / 100);
 	ck_assert_uint_eq(store_version(f.s), 5);
 	fix_end(&f);
+}
+END_TEST
+
+static bool no_more(void *ctx)
+{
+	unsigned *asked = ctx;
+
+	return *asked == 0 || --*asked == 0;
+}
+
+/*
+ * Whoever is asked is asked after each one that is read but the last, and after each one that is moved. What
+ * is moved by then is what a fold of so many moves.
+ */
+START_TEST(a_fold_ends_when_it_is_told)
+{
+	static const struct { unsigned most, asked, moved; } step[] = {
+		{ MANY, 0, 1 },  /* or it would never come to an end */
+		{ MANY, 10, 1 },
+		{ 20, 19 + 11, 11 },
+		{ 20, 19 + 20, 20 },
+	};
+	struct fix f, g;
+	uint64_t left, want;
+	unsigned asked;
+
+	fix_new(&f);
+	fix_new(&g);
+	make_changes(f.s);
+	make_changes(g.s);
+	for (size_t i = 0; i < sizeof(step) / sizeof(*step); i++) {
+		asked = step[i].asked;
+		ck_assert_int_eq(store_fold(f.s, step[i].most, no_more, &asked, &left), 0);
+		ck_assert_int_eq(store_fold(g.s, step[i].moved, NULL, NULL, &want), 0);
+		ck_assert_uint_eq(left, want);
+		check_now(f.s);
+	}
+	fix_close(&f);
+	fix_open(&f);
+	ck_assert_uint_eq(store_recent(f.s), left);
+	do {
+		asked = 99 + 51;
+		ck_assert_int_eq(store_fold(f.s, 100, no_more, &asked, &left), 0);
+		check_now(f.s);
+	} while (left);
+	fix_close(&f);
+	fix_open(&f);
+	ck_assert_uint_eq(store_recent(f.s), 0);
+	check_now(f.s);
+	fix_end(&f);
+	fix_end(&g);
 }
 END_TEST
 
@@ -159,7 +210,7 @@ START_TEST(a_start_finds_them)
 	fix_open(&f);
 	ck_assert_uint_eq(store_recent(f.s), before);
 	check_now(f.s);
-	ck_assert_int_eq(store_fold(f.s, MANY, &left), 0);
+	ck_assert_int_eq(store_fold(f.s, MANY, NULL, NULL, &left), 0);
 	ck_assert_uint_eq(left, 0);
 	check_now(f.s);
 	fix_close(&f);
@@ -187,10 +238,10 @@ START_TEST(snapshots_over_folds)
 	make_changes(f.s);
 	ck_assert_int_eq(store_snap(f.s, &now), 0);
 	ck_assert_int_eq(snap_kv(now, &a), 0);
-	ck_assert_int_eq(store_fold(f.s, MANY / 4, &left), 0);
+	ck_assert_int_eq(store_fold(f.s, MANY / 4, NULL, NULL, &left), 0);
 	pinned = snap_pinned(now);
-	ck_assert_int_eq(store_fold(f.s, MANY / 8, &left), 0);
-	ck_assert_int_eq(store_fold(f.s, MANY, &left), 0);
+	ck_assert_int_eq(store_fold(f.s, MANY / 8, NULL, NULL, &left), 0);
+	ck_assert_int_eq(store_fold(f.s, MANY, NULL, NULL, &left), 0);
 	ck_assert_uint_eq(left, 0);
 	ck_assert_uint_gt(snap_pinned(now), pinned);
 	pinned = snap_pinned(now);
@@ -239,7 +290,7 @@ START_TEST(a_view_over_a_fold)
 	ck_assert_int_eq(view_kv(v, &kv), 0);
 	ck_assert_int_eq(put_num(kv, 1, 9), 0);
 	ck_assert_int_eq(put_num(kv, 4, 9), 0);
-	ck_assert_int_eq(store_fold(f.s, MANY / 8, &left), 0);
+	ck_assert_int_eq(store_fold(f.s, MANY / 8, NULL, NULL, &left), 0);
 	ck_assert_int_eq(check_num(kv, 8, 7), 0);
 	ck_assert_int_eq(store_commit(f.s, v, &version), 0);
 	view_free(v);
@@ -250,7 +301,7 @@ START_TEST(a_view_over_a_fold)
 		ck_assert_int_eq(check_num(kv, 8, 7), 0);
 		ck_assert_int_eq(check_num(kv, 2, 1), ZS_ENOENT);
 		kv_close(kv);
-		ck_assert_int_eq(store_fold(f.s, 50, &left), 0);
+		ck_assert_int_eq(store_fold(f.s, 50, NULL, NULL, &left), 0);
 	}
 	fix_end(&f);
 }
@@ -368,11 +419,11 @@ START_TEST(damage_is_seen)
 		;
 	ck_assert_int_eq(rc, ZS_ECRC);
 	kv_close(kv);
-	ck_assert_int_eq(store_fold(f.s, MANY, &left), ZS_ECRC);
+	ck_assert_int_eq(store_fold(f.s, MANY, NULL, NULL, &left), ZS_ECRC);
 	change(f.s, 404, 404, 1, 8);
-	ck_assert_int_eq(store_fold(f.s, MANY, &left), ZS_ECRC);
+	ck_assert_int_eq(store_fold(f.s, MANY, NULL, NULL, &left), ZS_ECRC);
 	change(f.s, 400, 404, 4, 7);
-	ck_assert_int_eq(store_fold(f.s, MANY, &left), 0);
+	ck_assert_int_eq(store_fold(f.s, MANY, NULL, NULL, &left), 0);
 	ck_assert_uint_eq(left, 0);
 	check_now(f.s);
 	fix_end(&f);
@@ -381,9 +432,9 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = { many_changes_go_aside, a_start_finds_them, snapshots_over_folds,
-				       a_view_over_a_fold, over_the_bound, copies_have_them_in_their_place,
-				       damage_is_seen };
+	const TTest *const tests[] = { many_changes_go_aside, a_fold_ends_when_it_is_told, a_start_finds_them,
+				       snapshots_over_folds, a_view_over_a_fold, over_the_bound,
+				       copies_have_them_in_their_place, damage_is_seen };
 
 	return RUN_SUITE("store recent", tests);
 }

@@ -111,7 +111,7 @@ static void *writer(void *arg)
 		else
 			rc = commit_nums(s, 0, NUMBERS - 1, v, &version);
 		if (!rc && v % 3)
-			rc = store_fold(s, NUMBERS / 2, &left);
+			rc = store_fold(s, NUMBERS / 2, NULL, NULL, &left);
 		if (rc || version != v)
 			atomic_fetch_add(&j->sh->bad, 1);
 	}
@@ -166,7 +166,7 @@ static void *fold_all(void *arg)
 	struct folder *f = arg;
 	uint64_t left;
 
-	f->rc = store_fold(f->s, 10 * NUMBERS, &left);
+	f->rc = store_fold(f->s, 10 * NUMBERS, NULL, NULL, &left);
 	atomic_store(&f->done, true);
 	return NULL;
 }

@@ -227,6 +227,11 @@ static void close_view(struct world *w)
 	view_free(w->v);
 }
 
+static bool is_enough(void *ctx)
+{
+	return prng_upto(ctx, 60) == 0;
+}
+
 /* Some of what was written aside goes to its place: nothing that is seen changes. */
 static void do_fold(struct world *w)
 {
@@ -234,7 +239,8 @@ static void do_fold(struct world *w)
 	struct snap *sn;
 	struct kv *kv;
 
-	ck_assert_int_eq(store_fold(w->s, 1 + (unsigned)prng_upto(&w->rnd, 40), &left), 0);
+	ck_assert_int_eq(store_fold(w->s, 1 + (unsigned)prng_upto(&w->rnd, 40), is_enough, &w->rnd, &left),
+			 0);
 	ck_assert(left == store_recent(w->s) && (left < had || !had));
 	if (store_snap(w->s, &sn))
 		return;

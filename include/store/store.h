@@ -134,9 +134,12 @@ int store_commit(struct store *s, struct view *v, uint64_t *version);
  * changes of it to their place, in one synced transaction, which no handle shows. *left: octets of what is
  * still there. ZS_ENOSPC, ZS_EIO (generation retired), ZS_EAGAIN as of store_commit(); ZS_ECRC: an entry is
  * damaged, versions are taken all the same.
+ * stop is asked after each change that was read or moved, while a commit would have to wait: true ends it
+ * with what is moved by then, one at least. NULL: nobody is asked.
  */
+typedef bool (*store_stop)(void *ctx);
 uint64_t store_recent(struct store *s);
-int store_fold(struct store *s, unsigned most, uint64_t *left);
+int store_fold(struct store *s, unsigned most, store_stop stop, void *ctx, uint64_t *left);
 
 /* --- generations ---------------------------------------------------------------------------------------- */
 /* A zone-sized build: the next generation, written in key order. One per zone at a time (ZS_EEXIST). */

@@ -18,6 +18,7 @@
 
 #define BEGIN_MS 200   /* after a version */
 #define PORTION 128    /* changes */
+#define PORTION_MS 20  /* in which they are read and moved; then it is committed */
 #define PAUSE_TIMES 4  /* of the time that a portion took, for its zone; the engine: once */
 #define PAUSE_MS 5
 #define YIELD_MS 50    /* somebody works on the zone */
@@ -27,6 +28,8 @@
 struct fold_job {
 	struct zone *zone;
 	uint64_t had, left;
+	bool begun;            /* it has what a commit would wait for, since: */
+	mono_t since;
 	int64_t us;
 	int err;
 };
@@ -90,6 +93,18 @@ static void fold_done(void *arg)
 	free(j);
 }
 
+/* Worker: a cold disk takes its time for each page. */
+static bool is_enough(void *arg)
+{
+	struct fold_job *j = arg;
+	mono_t now = clk_mono();
+
+	if (!j->begun)
+		j->since = now;
+	j->begun = true;
+	return mono_diff(now, j->since) >= MONO_MS(PORTION_MS) || atomic_load(&j->zone->fold.cancelled);
+}
+
 static void fold_run(void *arg)
 {
 	struct fold_job *j = arg;
@@ -98,7 +113,7 @@ static void fold_run(void *arg)
 	fault_zone(j->zone->wire);
 	if (!atomic_load(&j->zone->fold.cancelled)) {
 		j->had = store_recent(j->zone->store);
-		j->err = store_fold(j->zone->store, PORTION, &j->left);
+		j->err = store_fold(j->zone->store, PORTION, is_enough, j, &j->left);
 	}
 	j->us = mono_diff(clk_mono(), began);
 	mailbox_post(j->zone->e->home, fold_done, j);

@@ -176,11 +176,18 @@ int recent_count(MDB_txn *txn, MDB_dbi dbi, uint64_t *octets)
 
 struct fold {
 	unsigned most;
+	store_stop stop;
+	void *ctx;
 	struct wr items;  /* u16 key, u32 value, then both; values with their mark */
-	uint64_t octets;  /* that the folded ones took */
+	uint64_t octets;  /* that the moved ones took */
 	bool empty;       /* nothing is left */
 	bool damaged;     /* what comes next cannot be read */
 };
+
+static bool is_enough(const struct fold *f)
+{
+	return f->stop && f->stop(f->ctx);
+}
 
 /* Copies what is to be moved: writes to the tree move what its values point to. */
 static int gather(struct fold *f, MDB_cursor *cur)
@@ -189,11 +196,11 @@ static int gather(struct fold *f, MDB_cursor *cur)
 	int rc = first(cur, &k, &v);
 
 	f->items.len = 0;
-	f->octets = 0;
+	f->empty = false;
 	for (unsigned n = 0; !rc && *(const uint8_t *)k.mv_data == TAB_RECENT; n++) {
 		struct kv_item it = { k.mv_data, k.mv_size, v.mv_data, v.mv_size };
 
-		if (n == f->most || (n && f->items.len > FOLD_OCTETS))
+		if (n == f->most || (n && (f->items.len > FOLD_OCTETS || is_enough(f))))
 			return 0;
 		f->damaged = recent_open(&it) || !recent_may_hold(it.key, it.klen);
 		if (f->damaged) /* the file itself is sound: that is no reason to retire it */
@@ -202,7 +209,6 @@ static int gather(struct fold *f, MDB_cursor *cur)
 		wr_u32(&f->items, (uint32_t)it.vlen);
 		wr_bytes(&f->items, it.key, it.klen);
 		wr_bytes(&f->items, it.val, it.vlen);
-		f->octets += entry_size(&k, &v);
 		rc = mdb_cursor_get(cur, &k, &v, MDB_NEXT);
 	}
 	f->empty = rc == MDB_NOTFOUND || rc == 0;
@@ -222,11 +228,30 @@ static int move(MDB_txn *txn, MDB_dbi dbi, const uint8_t *key, size_t klen, cons
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
+/* On a disk that is slow to find the pages that is what takes time. */
+static int move_all(struct fold *f, MDB_txn *txn, MDB_dbi dbi)
+{
+	struct rd r = rd_init(f->items.p, f->items.len);
+	int rc = 0;
+
+	for (f->octets = 0; !rc && rd_left(&r);) {
+		size_t klen = rd_u16(&r), vlen = rd_u32(&r);
+		const uint8_t *key = rd_bytes(&r, klen), *val = rd_bytes(&r, vlen);
+
+		rc = r.err ? ENOMEM : move(txn, dbi, key, klen, val, vlen);
+		f->octets += recent_size(klen, vlen - 1);
+		if (!rc && rd_left(&r) && is_enough(f)) {
+			f->empty = false;
+			break;
+		}
+	}
+	return rc;
+}
+
 static int fold_fill(MDB_txn *txn, MDB_dbi dbi, void *ctx)
 {
 	struct fold *f = ctx;
 	MDB_cursor *cur;
-	struct rd r;
 	int rc = mdb_cursor_open(txn, dbi, &cur);
 
 	if (rc)
@@ -235,19 +260,13 @@ static int fold_fill(MDB_txn *txn, MDB_dbi dbi, void *ctx)
 	mdb_cursor_close(cur);
 	if (!rc && f->items.err)
 		rc = ENOMEM;
-	for (r = rd_init(f->items.p, f->items.len); !rc && rd_left(&r);) {
-		size_t klen = rd_u16(&r), vlen = rd_u32(&r);
-		const uint8_t *key = rd_bytes(&r, klen), *val = rd_bytes(&r, vlen);
-
-		rc = r.err ? ENOMEM : move(txn, dbi, key, klen, val, vlen);
-	}
-	return rc;
+	return rc ? rc : move_all(f, txn, dbi);
 }
 
 /* commit_lock is held. */
-static int fold(struct store *s, struct snap *sn, unsigned most)
+static int fold(struct store *s, struct snap *sn, unsigned most, store_stop stop, void *ctx)
 {
-	struct fold f = { .most = most, .items = wr_growing((size_t)1 << 31) };
+	struct fold f = { .most = most, .stop = stop, .ctx = ctx, .items = wr_growing((size_t)1 << 31) };
 	struct gen *g = snap_gen(sn);
 	int rc = commit_ready(s, sn);
 
@@ -266,7 +285,7 @@ static int fold(struct store *s, struct snap *sn, unsigned most)
 	return 0;
 }
 
-int store_fold(struct store *s, unsigned most, uint64_t *left)
+int store_fold(struct store *s, unsigned most, store_stop stop, void *ctx, uint64_t *left)
 {
 	struct snap *sn;
 	int rc;
@@ -278,7 +297,7 @@ int store_fold(struct store *s, unsigned most, uint64_t *left)
 	if (rc)
 		return rc;
 	pthread_mutex_lock(&s->commit_lock);
-	rc = snap_gen(sn)->recent ? fold(s, sn, most) : 0;
+	rc = snap_gen(sn)->recent ? fold(s, sn, most, stop, ctx) : 0;
 	if (rc == ZS_ESTALE) /* something newer is live: the next call takes that */
 		rc = 0;
 	*left = snap_gen(sn)->recent;
