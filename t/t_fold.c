@@ -30,6 +30,7 @@ static struct world {
 	work_fn back;            /* its answer */
 	void *back_arg;
 	unsigned jobs;           /* of all zones */
+	unsigned troubles;
 } w;
 
 /* --- what fold.c calls ---------------------------------------------------------------------------------- */
@@ -121,10 +122,12 @@ bool damage_is(int err)
 
 void zone_damaged(struct zone *z, int err, const char *who)
 {
+	w.troubles++;
 }
 
 void zone_work_failed(struct zone *z, const char *what, int err)
 {
+	w.troubles++;
 }
 
 void fault_zone(const uint8_t *zone)
@@ -322,6 +325,15 @@ START_TEST(a_zone_that_fails)
 	}
 	ck_assert_int_lt(mono_diff(w.now, began), MONO_S(1));
 	ck_assert_uint_eq(w.store[0].portions, 1);
+	w.store[0].err = ZS_EAGAIN; /* a full map: nothing is wrong */
+	while (w.store[0].portions < 5) {
+		if (w.fn)
+			run_job();
+		else
+			fire(earliest());
+	}
+	ck_assert_uint_eq(w.troubles, 0);
+	ck_assert_int_lt(mono_diff(w.now, began), MONO_S(20));
 	w.store[0].err = 0;
 	run_all();
 	ck_assert_uint_eq(w.store[0].left, 0);

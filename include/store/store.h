@@ -132,8 +132,8 @@ int store_commit(struct store *s, struct view *v, uint64_t *version);
 /*
  * What versions of many changes wrote aside, so that their commit is short: octets; and moving up to `most`
  * changes of it to their place, in one synced transaction, which no handle shows. *left: octets of what is
- * still there. ZS_ENOSPC, ZS_EIO (generation retired), ZS_EAGAIN as of store_commit(); ZS_ECRC: an entry is
- * damaged, versions are taken all the same.
+ * still there. ZS_ENOSPC, ZS_EIO (generation retired); ZS_ECRC: an entry is damaged, versions are taken all
+ * the same; ZS_EAGAIN, at once: a commit is under way, or the map is full and handles are out.
  * stop is asked after each change that was read or moved, while a commit would have to wait: true ends it
  * with what is moved by then, one at least. NULL: nobody is asked.
  */

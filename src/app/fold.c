@@ -23,6 +23,7 @@
 #define PAUSE_MS 5
 #define YIELD_MS 50    /* somebody works on the zone */
 #define YIELDS_MAX 40
+#define LATER_S 2      /* a transfer has its handle out and the map is full, or a commit was quicker */
 #define AGAIN_S 10     /* after a failure */
 
 struct fold_job {
@@ -53,6 +54,10 @@ static void failed(struct zone *z, int err)
 {
 	if (damage_is(err)) {
 		zone_damaged(z, err, "moving recent changes");
+		return;
+	}
+	if (err == ZS_EAGAIN) {
+		arm(z, MONO_S(LATER_S));
 		return;
 	}
 	if (err == ZS_EIO)

@@ -114,7 +114,7 @@ int store_commit(struct store *s, struct view *v, uint64_t *version)
 		return view_base(v) ? ZS_ESTALE : build_from_view(s, v, version);
 	if (snap_store(view_snap(v)) != s)
 		return ZS_EINVAL;
-	view_release_handles(v); /* before the lock: its holder may be a fold that waits for them, to grow */
+	view_release_handles(v); /* before the lock: its holder may wait for them, to grow */
 	pthread_mutex_lock(&s->commit_lock);
 	rc = commit_on_base(s, v, version);
 	pthread_mutex_unlock(&s->commit_lock);

@@ -423,10 +423,10 @@ static int map_larger(struct gen *g)
 	return 0;
 }
 
-static int gen_grow(struct gen *g)
+static int gen_grow(struct gen *g, unsigned wait_ms)
 {
 	struct store *s = g->store;
-	struct timespec until = in_ms(g->dir->grow_wait_ms);
+	struct timespec until = in_ms(wait_ms);
 	int rc = 0;
 
 	pthread_mutex_lock(&s->lock);
@@ -461,7 +461,7 @@ static int gen_failed(struct gen *g, int mdb_rc)
 	return rc;
 }
 
-int gen_write(struct gen *g, gen_fill fill, void *ctx)
+static int write_waiting(struct gen *g, gen_fill fill, void *ctx, unsigned wait_ms)
 {
 	MDB_txn *txn;
 	int rc;
@@ -477,8 +477,18 @@ int gen_write(struct gen *g, gen_fill fill, void *ctx)
 			rc = mdb_txn_commit(txn);
 		if (rc != MDB_MAP_FULL)
 			return rc ? gen_failed(g, rc) : 0;
-		rc = gen_grow(g);
+		rc = gen_grow(g, wait_ms);
 		if (rc)
 			return rc;
 	}
+}
+
+int gen_write(struct gen *g, gen_fill fill, void *ctx)
+{
+	return write_waiting(g, fill, ctx, g->dir->grow_wait_ms);
+}
+
+int gen_write_at_once(struct gen *g, gen_fill fill, void *ctx)
+{
+	return write_waiting(g, fill, ctx, 0);
 }

@@ -117,6 +117,7 @@ void gen_cache(struct gen *g);                  /* stays open when idle, from no
  */
 typedef int (*gen_fill)(MDB_txn *txn, MDB_dbi dbi, void *ctx);
 int gen_write(struct gen *g, gen_fill fill, void *ctx);
+int gen_write_at_once(struct gen *g, gen_fill fill, void *ctx); /* waits for no handle, to grow: ZS_EAGAIN */
 char *gen_path(const struct store *s, uint64_t number);
 void gen_unlink(const char *path);
 

@@ -272,7 +272,7 @@ static int fold(struct store *s, struct snap *sn, unsigned most, store_stop stop
 
 	if (rc)
 		return rc;
-	rc = gen_write(g, fold_fill, &f);
+	rc = gen_write_at_once(g, fold_fill, &f); /* commits would wait, too, for what is never urgent */
 	wr_free(&f.items);
 	if (rc) {
 		commit_keep_last(s, sn);
@@ -296,7 +296,10 @@ int store_fold(struct store *s, unsigned most, store_stop stop, void *ctx, uint6
 	rc = store_snap(s, &sn);
 	if (rc)
 		return rc;
-	pthread_mutex_lock(&s->commit_lock);
+	if (pthread_mutex_trylock(&s->commit_lock)) { /* a commit, which may wait itself */
+		snap_unref(sn);
+		return ZS_EAGAIN;
+	}
 	rc = snap_gen(sn)->recent ? fold(s, sn, most, stop, ctx) : 0;
 	if (rc == ZS_ESTALE) /* something newer is live: the next call takes that */
 		rc = 0;
