@@ -125,7 +125,7 @@ static void build_failed(struct build_job *b)
 	}
 	if (b->err == ZS_EBADSIG) { /* those that are right stay as donor: every try gets closer */
 		atomic_fetch_add(&z->count.vetoes[GATE_BAD_SIG], 1);
-		held_veto(z, b->in->soa_fields.serial, gating_bad_signature());
+		held_veto(z, b->in->soa_fields.serial, gating_bad_signature(), false);
 		build_end(b, EV_HELD, true);
 		return;
 	}
@@ -211,7 +211,7 @@ static void gate_done(void *arg, int err)
 	if (b->undo)
 		orders_rolled_back(z, b->undo, b->reason);
 	else
-		held_veto(z, b->in->soa_fields.serial, b->reason);
+		held_veto(z, b->in->soa_fields.serial, b->reason, false);
 	build_end(b, EV_HELD, false);
 }
 

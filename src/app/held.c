@@ -202,14 +202,17 @@ void held_alarm(struct zone *z)
 		zone_alarm_clear(z, ALARM_HELD);
 }
 
-void held_veto(struct zone *z, uint32_t serial, const char *finding)
+void held_veto(struct zone *z, uint32_t serial, const char *finding, bool passes)
 {
 	bool again = z->held && z->held_vetoes && z->held_serial == serial;
 	struct held h = { .set = true, .serial = serial, .vetoes = again ? z->held_vetoes + 1 : 1 };
 
 	h.retry = clk_wall().s + veto_wait(h.vetoes);
 	snprintf(h.reason, sizeof(h.reason), "%s", finding);
-	zone_release_used(z, serial);
+	if (passes)
+		zone_release_keep(z, serial);
+	else
+		zone_release_used(z, serial);
 	held_set(z, &h);
 	held_alarm(z);
 }

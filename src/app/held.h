@@ -25,8 +25,9 @@ uint32_t held_conf(const struct conf_zone *c);
 void held_read(const struct store *s, struct held *out);
 /* Loop: remembers (or with set false forgets), in memory now, on disk by a worker. */
 void held_set(struct zone *z, const struct held *h);
-/* Loop: what the gate found in the version made of this upstream serial; sets the alarm and the next try. */
-void held_veto(struct zone *z, uint32_t serial, const char *finding);
+/* Loop: what the gate found in the version made of this upstream serial; sets the alarm and the next try.
+ * passes: by what is known now that will be right, so that a release holds for it, too. */
+void held_veto(struct zone *z, uint32_t serial, const char *finding, bool passes);
 /* Loop: sets the alarm of what is remembered, and clears that of the other kind. */
 void held_alarm(struct zone *z);
 /* Loop: is this serial left alone for now? */

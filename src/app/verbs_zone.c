@@ -195,6 +195,7 @@ static void release(struct zone *z, json_t *serial, const char *who)
 	}
 	z->released = true;
 	z->release_any = serial == NULL;
+	z->release_only = false;
 	z->release_serial = (uint32_t)json_integer_value(serial);
 	z->released_at = clk_wall();
 	if (z->held_vetoes)

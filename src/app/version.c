@@ -187,6 +187,12 @@ static bool history_alone(const struct version_job *j)
 	return j->err == ZS_EVETO && gate_total(j->gate) == gate_count(j->gate, GATE_HISTORY);
 }
 
+/* The next try will pass, if that is all. */
+static bool goes_as_gap(const struct version_job *j)
+{
+	return history_alone(j) && !j->gap;
+}
+
 void version_describe_veto(struct version_job *j, char *text, size_t cap)
 {
 	if (j->err == ZS_EBADSIG) {
@@ -243,7 +249,7 @@ static void undo_failed(struct version_job *j)
 		orders_rolled_back(z, j->undo, NULL);
 	} else if (version_is_veto(j)) {
 		version_describe_veto(j, text, sizeof(text));
-		again = history_alone(j) && !j->gap; /* goes out as a gap */
+		again = goes_as_gap(j);
 		if (again)
 			zone_alarm_set(z, ALARM_VETO, "rollback vetoed by the gate, tried again: %s", text);
 		else
@@ -278,7 +284,7 @@ static void change_failed(struct version_job *j)
 		version_end(j, true, EV_HELD);
 	} else if (version_is_veto(j)) {
 		version_describe_veto(j, text, sizeof(text));
-		held_veto(z, j->in->soa_fields.serial, text);
+		held_veto(z, j->in->soa_fields.serial, text, goes_as_gap(j));
 		version_end(j, true, EV_HELD);
 	} else if (!j->in_full && (j->too_large || j->misfit)) { /* the whole zone is asked for, at once */
 		log_msg(LL_INFO, "xfr-in", z->name, "event=ixfr-discarded serial=%u: %s; asking for AXFR",

@@ -366,13 +366,22 @@ bool zone_release_holds(const struct zone *z, uint32_t serial)
 	enum serial_order o = z->release_any ? SERIAL_EQ : serial_cmp(serial, z->release_serial);
 
 	return z->released && clk_wall().s - z->released_at.s <= RELEASE_VALID_S &&
-	       (o == SERIAL_EQ || o == SERIAL_GT);
+	       (o == SERIAL_EQ || (o == SERIAL_GT && !z->release_only));
 }
 
 void zone_release_used(struct zone *z, uint32_t serial)
 {
 	if (zone_release_holds(z, serial))
 		z->released = false;
+}
+
+void zone_release_keep(struct zone *z, uint32_t serial)
+{
+	if (!zone_release_holds(z, serial))
+		return;
+	z->release_any = false;
+	z->release_only = true;
+	z->release_serial = serial;
 }
 
 struct dispose { struct zone *zone; void (*fn)(void *); void *arg; };

@@ -171,7 +171,8 @@ struct zone {
 	/* src/app/held.h */
 	bool held, held_busy, held_dirty; uint32_t held_serial; char held_reason[512];
 	unsigned held_vetoes; int64_t held_retry;
-	bool released; uint32_t release_serial; bool release_any; wall_t released_at; /* `zone release` */
+	bool released; uint32_t release_serial; wall_t released_at; /* `zone release` */
+	bool release_any, release_only;     /* whatever serial; none but this one (else: newer ones, too) */
 
 	/* what an operator ordered (orders.h); RRsets signed anew, of how many, and what the last round
 	 * found */
@@ -239,6 +240,8 @@ bool zone_is_signed_policy(const struct zone *z);
 bool zone_release_holds(const struct zone *z, uint32_t serial);
 /* An input of this serial is taken or held: a release for it is used up, one for a newer serial waits. */
 void zone_release_used(struct zone *z, uint32_t serial);
+/* The same input is tried again: a release for it holds once more, for no other one. */
+void zone_release_keep(struct zone *z, uint32_t serial);
 /* disk work on the way out: a worker calls fn(arg) */
 void zone_dispose(struct zone *z, void (*fn)(void *), void *arg);
 void zone_compare_policy(struct zone *z);

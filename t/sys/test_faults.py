@@ -284,9 +284,9 @@ def test_no_fault_passes_the_gate_in_a_refresh(rig):
 SAYS = "history-record.nsec3.example."
 
 
-def saying(rig):
+def saying(rig, text=text):
     """One zone whose history is spoilt while the fault is on; nothing becomes due but by order of the test."""
-    t = Faulty(rig, {"history-record": (HISTORY, (NSEC3,))})
+    t = Faulty(rig, {"history-record": (HISTORY, (NSEC3,))}, text)
     t.start()
     t.healed({})
     t.clock.rate = 0.01
@@ -364,6 +364,39 @@ def test_a_build_whose_history_is_vetoed_leaves_a_gap(rig, fault):
     assert built(t, "4h") == ["step"] * 3
     assert vetoes(t) == 1
     assert transfers(t.seal, t.secondary)[-2:] == ["AXFR", "IXFR"]
+
+
+def shrinking(zone, serial):
+    """Each version has half of the names, which the guard holds."""
+    return text(zone, serial) + lines(zone, ["h%d.@@ 300 IN A 192.0.2.%d" % (i, i % 250) for i in range(800 >> serial)])
+
+
+def released_and_vetoed(rig):
+    t = saying(rig, shrinking)
+    t.change(2)
+    t.seal.wait_alarm(SAYS, "held", "shrink-guard")
+    t.on()
+    order(t, "release", SAYS)
+    t.seal.wait_zone(SAYS, lambda s: s.get("vetoed") and not s["busy"], "the veto")
+    return t
+
+
+def test_a_release_holds_for_the_try_without_history(rig):
+    t = released_and_vetoed(rig)
+    t.clock.skip(60)
+    taken(t, 2)
+    assert vetoes(t) == 1 and not t.seal.alarms(SAYS) and "%s: event=gap" % SAYS in t.seal.log()
+    t.secondary.wait_serial(SAYS, t.list()[SAYS]["signed_serial"])
+    t.right("192.0.2.2")
+    t.change(3)  # once
+    t.seal.wait_alarm(SAYS, "held", "shrink-guard")
+
+
+def test_a_release_whose_history_was_vetoed_is_for_that_input(rig):
+    t = released_and_vetoed(rig)
+    t.change(3)
+    t.seal.wait_alarm(SAYS, "held", "shrink-guard")
+    assert t.seal.status(SAYS)["held"]["serial"] == 3 and vetoes(t) == 1
 
 
 def test_a_veto_is_over_on_hold(rig):
