@@ -38,4 +38,12 @@ struct gating_run;
 int gating_whole(struct zone *z, struct gate *g, struct build *b, void (*done)(void *arg, int err),
 		 void *arg);
 
+/*
+ * A change: all keys of the view, in pieces that workers check side by side; says: with what it says of
+ * itself in history (gate_step()), NULL: nothing. 0 even with findings.
+ */
+struct gating_says { uint64_t version; unsigned gaps; };
+int gating_change(struct gate *g, const uint8_t *zone, struct pool *workers, struct view *v,
+		  const struct gating_says *says);
+
 #endif

@@ -14,18 +14,6 @@
 
 #define HISTORY_MERGE_S 3600       /* older routine versions become one */
 
-struct change_iter { struct view *view; void *pos; };
-
-static int next_change(void *ctx, const uint8_t **key, size_t *klen)
-{
-	struct change_iter *it = ctx;
-	const uint8_t *val;
-	size_t vlen;
-	bool deleted;
-
-	return view_next_change(it->view, &it->pos, key, klen, &val, &vlen, &deleted);
-}
-
 static int open_base(void *ctx, struct kv **out)
 {
 	return version_base(ctx, out);
@@ -33,7 +21,7 @@ static int open_base(void *ctx, struct kv **out)
 
 int version_gate(struct version_job *j)
 {
-	struct change_iter it = { .view = j->view };
+	struct gating_says says = { view_base(j->view) + 1, j->gap ? GATE_SERVED | GATE_UPSTREAM : 0 };
 	struct kv *kv = NULL;
 	int err;
 
@@ -46,14 +34,11 @@ int version_gate(struct version_job *j)
 		gate_recall(j->gate, j->values);
 	if (j->gate && j->from && j->from->values)
 		gate_recall(j->gate, j->from->values);
-	err = j->gate ? view_kv(j->view, &kv) : ZS_ENOMEM;
-	if (!err)
-		err = gate_change(j->gate, kv, next_change, &it);
-	it.pos = NULL;
 	/* over a build history is written when all of it stands */
-	if (!err && !j->onto)
-		err = gate_step(j->gate, kv, view_base(j->view) + 1,
-				j->gap ? GATE_SERVED | GATE_UPSTREAM : 0, next_change, &it);
+	err = j->gate ? gating_change(j->gate, j->zone->wire, j->e->workers, j->view, j->onto ? NULL : &says)
+		      : ZS_ENOMEM;
+	if (!err)
+		err = view_kv(j->view, &kv);
 	if (!err)
 		err = gate_finish(j->gate, kv, false);
 	kv_close(kv);
