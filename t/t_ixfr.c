@@ -401,6 +401,40 @@ START_TEST(test_cuts)
 }
 END_TEST
 
+static int note_owner(void *ctx, const uint8_t *owner)
+{
+	char *text = ctx, name[NAME_MAX_TEXT];
+
+	strcat(text, name_to_text(owner, name));
+	strcat(text, " ");
+	return strlen(text) > 60 ? ZS_ELIMIT : 0;
+}
+
+/* What apply meets last comes first, and what stands on both sides at one place once. */
+START_TEST(test_owners)
+{
+	char text[400] = "";
+	struct rig r;
+
+	rig_open(&r, INTAKE_REFUSE);
+	ADD(SOA(3));
+	ADD(SOA(1));
+	ADD(RR("a.example.", T_A, 300, "\1\2\3\4"));
+	ADD(RR("b.example.", T_A, 300, "\1\2\3\4"));
+	ADD(SOA(2));
+	ADD(RR("a.example.", T_A, 300, "\1\2\3\5"));
+	ADD(RR("c.example.", T_A, 300, "\1\2\3\5"));
+	ADD(SOA(2));
+	ADD(RR("d.example.", T_A, 300, "\1\2\3\5"));
+	ADD(SOA(3));
+	ADD(SOA(3));
+	ck_assert_int_eq(ixfr_owners(r.x, note_owner, text), 0);
+	ck_assert_str_eq(text, "c.example. a.example. b.example. d.example. ");
+	ck_assert_int_eq(ixfr_owners(r.x, note_owner, text), ZS_ELIMIT);
+	rig_close(&r);
+}
+END_TEST
+
 /* --- the filter ----------------------------------------------------------------------------------------- */
 
 #define RRSIG "\0\1\15\1\0\0\0\1\0\0\0\1\0\0\0\1\0\1" "\7example\0" "sig"
@@ -628,7 +662,7 @@ int main(void)
 	const TTest *const tests[] = {
 		test_axfr, test_sequence, test_sequence_broken, test_gather_limits, test_add_and_delete,
 		test_replace, test_mismatch, test_mismatch_within, test_net_nothing, test_duplicates,
-		test_added_twice, test_exact, test_cuts,
+		test_added_twice, test_exact, test_cuts, test_owners,
 		test_filter_strip, test_filter_refuse, test_filter_discard, test_apply_limits, test_damage,
 		test_too_many_records, test_big_rrset,
 	};

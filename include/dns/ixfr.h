@@ -53,6 +53,9 @@ bool ixfr_is_complete(const struct ixfr *x);
 int ixfr_soa(const struct ixfr *x, struct rr *out);
 uint64_t ixfr_records(const struct ixfr *x);
 size_t ixfr_steps(const struct ixfr *x);
+/* The owners of what is added, and then of what is deleted, which apply meets first; some come twice. Ends
+ * early, with its answer, when the function's is not 0. */
+int ixfr_owners(const struct ixfr *x, int (*fn)(void *ctx, const uint8_t *owner), void *ctx);
 
 /*
  * Applies a complete difference to the RECORDS of `after`, step by step, deletions before additions. Both

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "ahead.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "build.h"
@@ -477,6 +478,8 @@ int change_prepare(struct version_job *j)
 		err = open_after(&p, &p.after);
 	if (!err && j->onto)
 		err = snap_kv(j->base, &p.live);
+	if (!err && !j->onto && !j->input)
+		j->ahead = ahead_new(j->e->workers, j->base, j->in->ixfr, j->old.is_signed, &p.dp);
 	if (!err)
 		err = apply(&p);
 	if (!err)

@@ -280,3 +280,28 @@ const char *ixfr_fault_text(enum ixfr_fault f)
 
 	return (unsigned)f < sizeof(text) / sizeof(text[0]) ? text[f] : "unknown";
 }
+
+/* The owners of a list; those that the other has at the same place are left out. */
+static int list_owners(const struct ixfr_rec *r, const struct ixfr_rec *but,
+		       int (*fn)(void *ctx, const uint8_t *owner), void *ctx)
+{
+	int err = 0;
+
+	for (; err == 0 && r != NULL; r = r->next) {
+		if (but == NULL || but->olen != r->olen || memcmp(but->octets, r->octets, r->olen) != 0)
+			err = fn(ctx, r->octets);
+		but = but != NULL ? but->next : NULL;
+	}
+	return err;
+}
+
+int ixfr_owners(const struct ixfr *x, int (*fn)(void *ctx, const uint8_t *owner), void *ctx)
+{
+	int err = 0;
+
+	for (const struct ixfr_step *s = x->first; err == 0 && s != NULL; s = s->next)
+		err = list_owners(s->list[IXFR_ADD], s->list[IXFR_DEL], fn, ctx);
+	for (const struct ixfr_step *s = x->first; err == 0 && s != NULL; s = s->next)
+		err = list_owners(s->list[IXFR_DEL], NULL, fn, ctx);
+	return err;
+}
