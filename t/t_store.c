@@ -501,6 +501,48 @@ START_TEST(map_grows)
 }
 END_TEST
 
+/* Piece by piece to the end of what the file has; from the beginning when the map is another one. */
+START_TEST(read_into_memory)
+{
+	struct store_dir_opts opts = { .map_size = 256 << 10 };
+	struct store_warmth is = { 0 }, before;
+	struct store_dir *d;
+	enum store_health h;
+	struct store *s;
+	char state[64];
+	uint64_t version;
+
+	make_dir(state);
+	ck_assert_int_eq(store_dir_open(state, &opts, &d), 0);
+	ck_assert_int_eq(store_open(d, ZONE, &s, &h), 0);
+	ck_assert_int_eq(store_warm(s, 4096, &is), ZS_ENOENT);
+	ck_assert_int_eq(commit_nums(s, 0, 200, 1, &version), 0);
+	do {
+		before = is;
+		ck_assert_int_eq(store_warm(s, 16384, &is), 0);
+		ck_assert_uint_gt(is.warm, before.warm);
+		ck_assert_uint_le(is.warm, before.warm + 16384);
+		ck_assert_uint_eq(is.all % 4096, 0);
+	} while (is.warm < is.all);
+	before = is;
+	ck_assert_int_eq(store_warm(s, 16384, &is), 0);
+	ck_assert_uint_eq(is.warm, before.all);
+	ck_assert_int_eq(commit_nums(s, 0, 8000, 2, &version), 0); /* the map grows */
+	ck_assert_int_eq(store_warm(s, 16384, &is), 0);
+	ck_assert_uint_eq(is.warm, 16384);
+	ck_assert_uint_gt(is.all, before.all);
+	ck_assert_int_eq(store_warm(s, 1 << 30, &is), 0);
+	ck_assert_uint_eq(is.warm, is.all);
+	store_close(s);
+	ck_assert_int_eq(store_open(d, ZONE, &s, &h), 0);
+	ck_assert_int_eq(store_warm(s, 4096, &is), 0);
+	ck_assert_uint_eq(is.warm, 4096);
+	store_close(s);
+	store_dir_close(d);
+	rm_tree(state);
+}
+END_TEST
+
 START_TEST(build_map_grows)
 {
 	struct store_dir_opts opts = { .map_size = 128 << 10, .grow_wait_ms = 20 };
@@ -640,7 +682,8 @@ int main(void)
 	const TTest *const tests[] = {
 		empty_commit_reopen, old_snapshot_stays, stale_base_and_parking, build_and_publish,
 		build_large, donors, damaged_cut, damaged_empty_or_gone, damaged_meta_pages, damaged_current,
-		other_formats, map_grows, build_map_grows, view_limit, bounded_open, no_room, purge,
+		other_formats, map_grows, read_into_memory, build_map_grows, view_limit, bounded_open,
+		no_room, purge,
 	};
 
 	return RUN_SUITE("store", tests);

@@ -140,6 +140,13 @@ int store_commit(struct store *s, struct view *v, uint64_t *version);
 typedef bool (*store_stop)(void *ctx);
 uint64_t store_recent(struct store *s);
 int store_fold(struct store *s, unsigned most, store_stop stop, void *ctx, uint64_t *left);
+/*
+ * Reads the next octets of the live generation's file, `most` of them, into the map; a new generation, and a
+ * map that has grown, begin anew. One thread at a time. 0 and how far it is; ZS_ENOENT: no version, or it
+ * cannot be done here; what the handle answers.
+ */
+struct store_warmth { uint64_t warm, all; };
+int store_warm(struct store *s, size_t most, struct store_warmth *out);
 
 /* --- generations ---------------------------------------------------------------------------------------- */
 /* A zone-sized build: the next generation, written in key order. One per zone at a time (ZS_EEXIST). */

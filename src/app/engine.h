@@ -22,6 +22,7 @@
 #include "sweep.h"
 #include "timer.h"
 #include "vault/client.h"
+#include "warm.h"
 
 struct event;
 struct event_base;
@@ -113,6 +114,7 @@ struct engine {
 	struct timer quit_timer, keystore_timer;
 	struct sweeper sweeper;          /* sweep.h */
 	struct folder folder;            /* fold.h */
+	struct warmer warmer;            /* warm.h */
 	struct pace first;              /* zones that ask their primaries before others do */
 };
 

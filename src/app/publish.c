@@ -282,6 +282,7 @@ void publish_swap(struct zone *z, struct pub *pub, const struct zmeta *meta, int
 	publish_sample(z);
 	sweep_plan(z);
 	fold_plan(z);
+	warm_plan(z);
 }
 
 void publish_count_commit(struct engine *e, int64_t us)

@@ -257,6 +257,7 @@ static void act_close(struct zone *z)
 	version_cancel(z);
 	zone_renew_cancel(z);
 	fold_close(z);
+	warm_close(z);
 	version_note_checked(z);
 	downstream_cancel(z);
 	sweep_close(z);

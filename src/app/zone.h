@@ -21,6 +21,7 @@
 #include "seal/sign.h"
 #include "store/meta.h"
 #include "sweep.h"
+#include "warm.h"
 
 #define ZONE_STATES(X)                                                             \
 	X(OPENING, "opening")       /* reading the store */                         \
@@ -163,6 +164,7 @@ struct zone {
 	struct zone_damage damage;
 	struct zone_renewal renewal;
 	struct zone_fold fold;
+	struct zone_warm warm;
 	wall_t check_due;
 	int64_t stored_checked;             /* meta.upstream_checked as it is on disk */
 	struct transfer *transfer;

@@ -230,6 +230,8 @@ static int env_open(struct gen *g)
 	if (rc)
 		return ZS_ENOMEM;
 	g->map = map_for(g, (uint64_t)st.st_size);
+	g->map_at = NULL;
+	g->warm = 0;
 	rc = mdb_env_set_mapsize(g->env, g->map);
 	if (!rc)
 		rc = mdb_env_set_maxreaders(g->env, GEN_READERS);
@@ -420,6 +422,8 @@ static int map_larger(struct gen *g)
 		return ZS_EIO;
 	}
 	g->map = map;
+	g->map_at = NULL;
+	g->warm = 0;
 	return 0;
 }
 

@@ -58,6 +58,9 @@ struct gen {
 	MDB_dbi dbi;
 	uint64_t map;
 	bool creating;        /* the next opening makes the file */
+	/* warm.c, one thread at a time; forgotten while no handle is out */
+	uint8_t *map_at;      /* NULL: not known */
+	size_t warm;          /* octets from there that are mapped */
 	/* dir->lock */
 	enum gen_state state;
 	unsigned users;       /* snapshots, builds, commits under way */
