@@ -17,6 +17,7 @@ struct work {
 	atomic_uint by[1 + SHARE_HELPERS], left[1 + SHARE_HELPERS];
 	sem_t entered;
 	atomic_bool finished;
+	struct pool *pool;
 };
 
 static void piece(void *arg, unsigned who, size_t i)
@@ -92,6 +93,13 @@ START_TEST(nobody_comes)
 }
 END_TEST
 
+static void done(void *arg)
+{
+	struct work *w = arg;
+
+	sem_post(&w->entered);
+}
+
 static void slow(void *arg, unsigned who, size_t i)
 {
 	struct work *w = arg;
@@ -119,6 +127,34 @@ START_TEST(the_end_waits_for_a_piece)
 }
 END_TEST
 
+static void wanted(void *arg, unsigned who, size_t i)
+{
+	struct work *w = arg;
+
+	atomic_fetch_add(&w->by[who], 1);
+	if (i == 2)
+		ck_assert_int_eq(pool_post(w->pool, POOL_NORMAL, done, w), 0);
+}
+
+/* A helper of low priority makes room for what is more urgent. */
+START_TEST(a_helper_leaves_when_wanted)
+{
+	struct pool *p = pool_new(1, "share");
+	struct work w = { .pool = p };
+	struct share_work s = { .piece = wanted, .leave = leave, .arg = &w, .pieces = PIECES,
+				.prio = POOL_LOW };
+	struct share *share;
+
+	sem_init(&w.entered, 0, 0);
+	ck_assert_ptr_nonnull(share = share_start(p, 1, &s));
+	sem_wait(&w.entered);
+	share_end(share);
+	ck_assert_uint_eq(w.by[1], 3);
+	ck_assert_uint_eq(w.left[1], 1);
+	pool_free(p);
+}
+END_TEST
+
 START_TEST(how_many)
 {
 	static const unsigned threads[] = { 1, 2, 4, 9 }, want[] = { 0, 1, 3, SHARE_HELPERS };
@@ -134,7 +170,8 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = { each_piece_once, nobody_comes, the_end_waits_for_a_piece, how_many };
+	const TTest *const tests[] = { each_piece_once, nobody_comes, the_end_waits_for_a_piece,
+					a_helper_leaves_when_wanted, how_many };
 
 	return RUN_SUITE("share", tests);
 }

@@ -7,6 +7,7 @@
 #ifndef ZONESEAL_BASE_POOL_H
 #define ZONESEAL_BASE_POOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef void (*work_fn)(void *arg);
@@ -20,6 +21,8 @@ struct pool *pool_new(unsigned threads, const char *name);
 int pool_post(struct pool *p, enum pool_prio prio, work_fn fn, void *arg);
 unsigned pool_threads(const struct pool *p);
 size_t pool_queued(struct pool *p);
+/* Does anything wait for a thread that goes before jobs of that priority? */
+bool pool_is_wanted(struct pool *p, enum pool_prio prio);
 /* Runs what is queued to its end, joins the threads, frees. Not from a pool thread. NULL is legal. */
 void pool_free(struct pool *p);
 

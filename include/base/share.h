@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Work in pieces that the workers of a pool do side by side with whoever has it, as far as they are free:
- * nobody ever waits for a worker that has not begun. Pieces 0 to n - 1 go out in order, each once.
+ * nobody ever waits for a worker that has not begun, and a helper leaves when something more urgent waits for
+ * a worker. Pieces 0 to n - 1 go out in order, each once.
  */
 #ifndef ZONESEAL_BASE_SHARE_H
 #define ZONESEAL_BASE_SHARE_H
@@ -13,10 +14,11 @@
 struct share_work {
 	/* who: 0 the owner, 1 to helpers the others, each on one thread from its first piece to its last */
 	void (*piece)(void *arg, unsigned who, size_t i);
-	/* a helper finds no more pieces; NULL: it has nothing to do then */
+	/* a helper takes no more pieces; NULL: it has nothing to do then */
 	void (*leave)(void *arg, unsigned who);
 	void *arg;
 	size_t pieces;
+	enum pool_prio prio; /* of the helpers */
 };
 
 /* How many helpers there may be: one thread is the owner's. */

@@ -4,7 +4,7 @@
  * its other end, and in the middle there is nothing left to do. Each reader has a handle of its own, and
  * gives it back when there are no more names. Where nothing had to come from a disk for a while, it is over:
  * what is in memory the change reads as fast. What cannot be read is nothing to say here: the change meets
- * it, and knows what to do. Called by change.c, version.c and version_commit.c.
+ * it, and knows what to do. Called by change.c.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* RUSAGE_THREAD */
@@ -155,7 +155,8 @@ struct ahead *ahead_new(struct pool *workers, struct snap *base, const struct ix
 {
 	bool worth = ixfr_records(x) >= LEAST_RECORDS && share_helpers(workers) > 0;
 	struct ahead *a = worth ? calloc(1, sizeof(*a)) : NULL;
-	struct share_work w = { .piece = reader_piece, .leave = reader_leave, .arg = a };
+	struct share_work w = { .piece = reader_piece, .leave = reader_leave, .arg = a,
+				.prio = POOL_LOW };
 	unsigned n;
 
 	if (!a)

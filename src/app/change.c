@@ -471,6 +471,7 @@ static void params(struct preparing *p)
 int change_prepare(struct version_job *j)
 {
 	struct preparing p = { .j = j };
+	struct ahead *ahead = NULL;
 	int err = open_before(&p, &p.before);
 
 	params(&p);
@@ -479,7 +480,7 @@ int change_prepare(struct version_job *j)
 	if (!err && j->onto)
 		err = snap_kv(j->base, &p.live);
 	if (!err && !j->onto && !j->input)
-		j->ahead = ahead_new(j->e->workers, j->base, j->in->ixfr, j->old.is_signed, &p.dp);
+		ahead = ahead_new(j->e->workers, j->base, j->in->ixfr, j->old.is_signed, &p.dp);
 	if (!err)
 		err = apply(&p);
 	if (!err)
@@ -493,6 +494,7 @@ int change_prepare(struct version_job *j)
 	if (!err && j->compare)
 		err = compare(&p);
 	figures(&p);
+	ahead_end(ahead); /* a job that waits for the vault holds no snapshot */
 	kv_close(p.live);
 	kv_close(p.after);
 	kv_close(p.before);

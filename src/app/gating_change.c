@@ -106,13 +106,14 @@ static void check_piece(void *arg, unsigned who, size_t i)
 static int check_all(struct pieces *p, struct pool *workers, struct view *v)
 {
 	size_t ranges = p->begin.len / 4;
-	struct share_work w = { .piece = check_piece, .arg = p, .pieces = ranges + (p->says != NULL) };
-	unsigned n = ranges > 1 ? share_helpers(workers) : 0;
+	struct share_work w = { .piece = check_piece, .arg = p, .pieces = ranges + (p->says != NULL),
+				.prio = POOL_URGENT };
+	unsigned most = ranges > 1 ? share_helpers(workers) : 0, n = 0;
 	struct share *s = NULL;
-	int err = 0;
+	int err = view_kv(v, &p->kv[0]);
 
-	for (unsigned i = 0; !err && i <= n; i++)
-		err = view_kv(v, &p->kv[i]);
+	while (!err && n < most && view_kv(v, &p->kv[n + 1]) == 0)
+		n++;
 	if (!err && !(s = share_start(workers, n, &w)))
 		err = ZS_ENOMEM;
 	if (!err)

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "ahead.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "faultmark.h"
@@ -29,7 +28,6 @@ void version_free(void *arg)
 {
 	struct version_job *j = arg;
 
-	ahead_end(j->ahead);
 	gate_free(j->gate);
 	signset_end(&j->sets);
 	signset_end(&j->soa);

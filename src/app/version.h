@@ -39,7 +39,6 @@ struct version_job {
 	struct transfer *in;
 	struct snap *base;
 	struct view *view;
-	struct ahead *ahead;              /* of an IXFR: reads what it touches (ahead.h) */
 	struct meta_delta delta;
 	bool released, clamp, pass;
 	uint8_t shrink_pct, churn_pct;

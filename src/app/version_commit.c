@@ -5,7 +5,6 @@
  * them the version. Nothing in here waits for anybody but the disk.
  */
 #include <string.h>
-#include "ahead.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "build.h"
@@ -227,8 +226,6 @@ void version_commit(struct version_job *j)
 	mono_t began;
 
 	fault_zone(j->zone->wire);
-	ahead_end(j->ahead); /* a handle on what was the newest version is in the way of a map that grows */
-	j->ahead = NULL;
 	j->err = open_view(j);
 	if (!j->err)
 		j->err = keystate_ceiling(j->zone->store, &j->keys, j->serial);

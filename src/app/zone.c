@@ -456,6 +456,7 @@ void zone_unquarantine(struct zone *z, const char *why)
 	version_schedule(z);
 	sweep_plan(z);
 	fold_plan(z);
+	warm_plan(z);
 }
 
 struct zone *zone_new(struct engine *e, struct setup *s, const struct conf_zone *c)

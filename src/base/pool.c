@@ -141,6 +141,17 @@ size_t pool_queued(struct pool *p)
 	return n;
 }
 
+bool pool_is_wanted(struct pool *p, enum pool_prio prio)
+{
+	bool wanted = false;
+
+	pthread_mutex_lock(&p->lock);
+	for (int i = 0; i < (int)prio; i++)
+		wanted |= p->queues[i].head != NULL;
+	pthread_mutex_unlock(&p->lock);
+	return wanted;
+}
+
 void pool_free(struct pool *p)
 {
 	if (!p)

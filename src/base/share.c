@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 struct share {
+	struct pool *pool;
 	struct share_work w;
 	pthread_mutex_t lock;
 	pthread_cond_t idle;  /* no helper is under way */
@@ -43,7 +44,7 @@ static void take_part(struct share *s, unsigned who)
 {
 	size_t i;
 
-	while (take(s, &i))
+	while (!(who && pool_is_wanted(s->pool, s->w.prio)) && take(s, &i))
 		s->w.piece(s->w.arg, who, i);
 }
 
@@ -89,12 +90,13 @@ struct share *share_start(struct pool *p, unsigned helpers, const struct share_w
 
 	if (!s)
 		return NULL;
+	s->pool = p;
 	s->w = *w;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->idle, NULL);
 	s->refs = 1 + helpers;
 	for (unsigned i = 0; i < helpers; i++) {
-		if (pool_post(p, POOL_URGENT, help, s) == 0)
+		if (pool_post(p, w->prio, help, s) == 0)
 			continue;
 		pthread_mutex_lock(&s->lock);
 		put(s);
