@@ -185,11 +185,14 @@ static void change_records(struct world *w, struct kv *kv, uint32_t i)
 	static const uint16_t types[] = { 65280, 65281, T_DNSKEY };
 	uint8_t owner[NAME_MAX_WIRE], okey[OKEY_MAX], key[KEY_MAX];
 	uint16_t type = types[prng_upto(&w->rnd, 2)];
+	struct kv_item it;
 	size_t klen;
 
 	name_of(owner, i, prng_upto(&w->rnd, 3) == 0);
 	klen = key_record(key, okey, name_okey(owner, okey), type);
-	if (prng_upto(&w->rnd, 3) == 0)
+	if (w->does == ADDS && kv_get(kv, key, klen, &it) == 0)
+		return;
+	if (w->does == REMOVES || (w->does == MIXED && prng_upto(&w->rnd, 3) == 0))
 		kv_del(kv, key, klen);
 	else
 		put_random(w, kv, key, klen, owner, type, type == T_DNSKEY ? RRV_OURS : 0);
@@ -297,7 +300,7 @@ void make_version(struct world *w, bool routine, extra_fn extra)
 
 	fill_view(w, kv, routine);
 	put_soa(w, kv, serial);
-	w->upstream += !routine;
+	w->upstream += !routine && !w->still;
 	meta_of(w, &meta);
 	ck_assert_int_eq(zmeta_put(kv, &meta), 0);
 	write_entries(w, v, base, from, routine ? HISTORY_ROUTINE : HISTORY_USER);
@@ -372,7 +375,7 @@ void make_build(struct world *w, unsigned n, bool routine, vary_fn vary, struct 
 	struct wr rec = wr_growing(4096);
 	struct zmeta meta;
 
-	w->upstream += !routine;
+	w->upstream += !routine && !w->still;
 	soa_rdata(y, w->upstream);
 	meta_of(w, &meta);
 	zmeta_encode(&meta, &rec);

@@ -49,6 +49,8 @@ struct world {
 	size_t n;              /* versions made */
 	int64_t now;
 	uint32_t upstream;
+	bool still;            /* upstream's SOA stays */
+	enum { MIXED, REMOVES, ADDS } does; /* to upstream's records */
 	uint32_t big;          /* records that one change touches, 0: a few */
 	unsigned merges;
 	built_fn built;        /* NULL: none */

@@ -15,6 +15,8 @@ static void spoil_build(struct world *w, struct build *b, const struct history_c
 	for (size_t i = 0; i < 2 * nfaults; i++) {
 		struct cand c = { .w = w, .version = carried->version + 1, .whole = true, .t = i & 1 };
 
+		if (w->still && c.t == HISTORY_SERVED)
+			continue;
 		ck_assert_int_eq(build_view(b, &c.v), 0);
 		spoil_cand(&c, &faults[i / 2]);
 		view_free(c.v);
@@ -26,9 +28,11 @@ START_TEST(seeded_faults_of_builds)
 	struct world *w = world_new(3);
 	struct history_carry c;
 
-	w->big = 400;
+	w->big = _i ? 1200 : 400;
 	make_version(w, false, judge_view);
 	make_version(w, false, judge_view);
+	w->still = _i; /* removes, and adds nothing */
+	w->does = _i ? REMOVES : MIXED;
 	w->built = spoil_build;
 	make_build(w, 1, false, NULL, &c);
 	world_free(w);
@@ -67,6 +71,8 @@ START_TEST(good_builds)
 		bool routine = prng_upto(&w->rnd, 2) == 0;
 
 		w->big = w->n == 10 ? 500 : 0;
+		w->still = prng_upto(&w->rnd, 2) == 0;
+		w->does = prng_upto(&w->rnd, 2);
 		if (prng_upto(&w->rnd, 2))
 			make_version(w, routine, _i & 1 ? shorten : judge_view);
 		else
@@ -254,7 +260,7 @@ int main(void)
 
 	tcase_set_timeout(t, 120);
 	tcase_add_loop_test(t, good_builds, 0, 6);
-	tcase_add_test(t, seeded_faults_of_builds);
+	tcase_add_loop_test(t, seeded_faults_of_builds, 0, 2);
 	tcase_add_test(t, content_faults_of_builds);
 	tcase_add_test(t, disowned);
 	tcase_add_test(t, cancelled);

@@ -14,10 +14,45 @@ START_TEST(good_versions)
 
 	for (int i = 0; i < VERSIONS; i++) {
 		w->big = i == 20 ? 700 : 0;
+		w->still = prng_upto(&w->rnd, 2) == 0;
+		w->does = prng_upto(&w->rnd, 2);
 		make_version(w, prng_upto(&w->rnd, 4) != 0, _i & 1 ? shorten : judge_view);
 	}
 	ck_assert_uint_ge(judged, VERSIONS);
 	ck_assert(w->merges > 0 || !(_i & 1));
+	world_free(w);
+}
+END_TEST
+
+static size_t chunks[2];
+
+static void one_sided(struct world *w, struct view *v)
+{
+	struct hentry e;
+	struct kv *kv;
+	bool adds = w->does == ADDS;
+
+	judge_view(w, v);
+	ck_assert_int_eq(view_kv(v, &kv), 0);
+	ck_assert_int_eq(hentry_read(kv, TAB_USERDIFF, view_base(v) + 1, &e), 0);
+	kv_close(kv);
+	ck_assert((e.head.added > 0) == adds && (e.head.removed > 0) == !adds);
+	chunks[adds] = e.head.chunks;
+}
+
+/* Where upstream's SOA stays, nothing must be in both halves. */
+START_TEST(one_half_alone)
+{
+	struct world *w = world_new(6);
+
+	w->big = _i ? 1500 : 40;
+	make_version(w, false, judge_view);
+	w->still = true;
+	for (int i = 0; i < 4; i++) {
+		w->does = i & 1 ? ADDS : REMOVES;
+		make_version(w, false, one_sided);
+		ck_assert((chunks[i & 1] > 3) == _i);
+	}
 	world_free(w);
 }
 END_TEST
@@ -150,13 +185,16 @@ START_TEST(seeded_faults)
 {
 	ck_assert_uint_eq(nfaults, FAULTS);
 	spoilt_by = &faults[_i];
-	for (unsigned n = 0; n < 3; n++) {
+	for (unsigned n = 0; n < 4; n++) {
 		struct world *w = world_new(n + 1);
 
-		spoilt_table = n == 2 ? HISTORY_UPSTREAM : HISTORY_SERVED;
-		w->big = n == 2 ? 400 : 120;
+		spoilt_table = n >= 2 ? HISTORY_UPSTREAM : HISTORY_SERVED;
+		w->big = n == 3 ? 1200 : n == 2 ? 400 : 120;
 		make_version(w, false, judge_view);
-		make_version(w, false, judge_view);
+		if (n < 3)
+			make_version(w, false, judge_view);
+		w->still = n == 3;
+		w->does = w->still ? REMOVES : MIXED;
 		make_version(w, false, spoil);
 		world_free(w);
 	}
@@ -311,6 +349,7 @@ int main(void)
 
 	tcase_set_timeout(t, 120);
 	tcase_add_loop_test(t, good_versions, 0, 6);
+	tcase_add_loop_test(t, one_half_alone, 0, 2);
 	tcase_add_test(t, dropped_at_once);
 	tcase_add_test(t, odd_versions);
 	tcase_add_test(t, no_entry_wanted);

@@ -2,8 +2,9 @@
 /*
  * Reads entries of history as they are stored, from the description of their form in
  * src/store/history_chunk.c: whether the chunks of a version are sound and in a row, the head, and both
- * halves record by record, with a copy of one chunk each. What does not parse is a finding, once, and ends
- * that half. Called for what a version says of itself (gate_step.c) and for what it merges (gate_merge.c).
+ * halves record by record, with a copy of one chunk each. An entry with an empty half is legal: where
+ * upstream's SOA stays there is none in either. What does not parse is a finding, once, and ends that half.
+ * Called for what a version says of itself (gate_step.c) and for what it merges (gate_merge.c).
  */
 #include <string.h>
 
@@ -248,8 +249,13 @@ static size_t last_end(struct gentry *e)
 	return gjob_get(e->j, e->kv, key, gentry_key(e, e->chunks - 1, key), &it) ? it.vlen : 0;
 }
 
+/* Where nothing was added, the head has no place where that begins: what was removed goes on to the end. */
 void gentry_open(struct gentry *e)
 {
+	uint32_t end_chunk = e->chunks - 1;
+	size_t end_at = last_end(e);
+	bool adds;
+
 	if (!read_head(e)) {
 		gentry_say(e, "its head does not parse");
 		e->half[GONE].broken = e->half[CAME].broken = true;
@@ -257,10 +263,12 @@ void gentry_open(struct gentry *e)
 	}
 	if (e->head.chunks != e->chunks || e->head.stored != e->stored)
 		gentry_say(e, "its size is not what its head says");
-	e->half[GONE].end_chunk = e->head.added_chunk;
-	e->half[GONE].end_at = e->head.added_at;
-	e->half[CAME].end_chunk = e->chunks - 1;
-	e->half[CAME].end_at = last_end(e);
+	adds = e->head.added;
+	e->half[GONE].end_chunk = adds ? e->head.added_chunk : end_chunk;
+	e->half[GONE].end_at = adds ? e->head.added_at : end_at;
+	e->half[CAME].end_chunk = end_chunk;
+	e->half[CAME].end_at = end_at;
 	half_begin(e, GONE, e->head.removed, 0, CHUNK_HEAD + HEAD_LEN);
-	half_begin(e, CAME, e->head.added, e->head.added_chunk, e->head.added_at);
+	if (adds)
+		half_begin(e, CAME, e->head.added, e->head.added_chunk, e->head.added_at);
 }

@@ -77,6 +77,18 @@ def test_rollback_over_a_change_that_kept_the_soa(rig):
     x.primary.set(text(5, A + B))
     x.check()
     assert list(x.seal.alarms(ZONE)) == ["held"]
+    assert "event=finding" not in x.seal.log() and "event=gap" not in x.seal.log()
+
+
+def test_records_go_and_the_soa_stays(rig):
+    """What upstream changed is records that go, and nothing else."""
+    x = Line(rig, text(5, A + B))
+    first = x.published()
+    x.primary.next(text(5, A), wait=False)
+    retransfer(x)
+    assert x.seal.serial(ZONE) > first
+    x.check()
+    assert not x.seal.alarms(ZONE) and "event=finding" not in x.seal.log() and "event=gap" not in x.seal.log()
 
 
 def test_rollback_over_duplicates(rig):
