@@ -13,7 +13,7 @@ int cand_base(void *ctx, struct kv **out)
 {
 	struct cand *c = ctx;
 
-	return snap_kv(c->sn, out);
+	return c->base ? view_kv(c->base, out) : snap_kv(c->sn, out);
 }
 
 struct changes { struct view *v; void *pos; };
@@ -54,6 +54,7 @@ uint64_t judge_any(struct cand *c, uint64_t *history)
 	kv_close(walk);
 	*history = gate_count(g, GATE_HISTORY);
 	n = gate_total(g);
+	c->spared = gate_spares_candidate(g);
 	for (size_t i = 0; c->verbose && i < gate_findings(g, &f); i++)
 		fprintf(stderr, "  [%s] %s\n", gate_check_label(f[i].check), f[i].text);
 	kv_close(kv);

@@ -17,6 +17,8 @@ struct cand {
 	enum history_table t; /* that is spoilt */
 	unsigned gaps;
 	bool whole; /* it is a build's */
+	struct view *base; /* over what it was made from; NULL: that itself */
+	bool spared;       /* by the last judgement */
 	bool verbose;
 };
 

@@ -157,11 +157,50 @@ static void spoil_content(struct world *w, struct build *b, const struct history
 		else
 			at_older(&c, fault & 1, (fault - 8) / 2);
 		ck_assert_msg(judge_any(&c, &said) != 0, "fault %d", fault);
+		ck_assert_msg(c.spared == (fault / 2 != 2), "fault %d", fault); /* it does not parse */
 		kv_close(c.kv);
 		snap_unref(c.sn);
 		view_free(c.v);
 	}
 }
+
+/* A value of the live generation that does not parse; and one of the build, too. */
+static void spoil_base(struct world *w, struct build *b, const struct history_carry *carried)
+{
+	for (int fault = 0; fault < 4; fault++) {
+		struct cand c = { .w = w, .version = carried->version + 1, .whole = true }, base = c;
+		uint64_t said;
+
+		ck_assert_int_eq(build_view(b, &c.v), 0);
+		ck_assert_int_eq(store_snap(w->s, &c.sn), 0);
+		ck_assert_int_eq(view_new(c.sn, &c.base), 0);
+		ck_assert_int_eq(view_kv(c.base, &base.kv), 0);
+		at_last(&base, fault & 1 ? TAB_DENIAL : TAB_RECORDS, 2);
+		kv_close(base.kv);
+		ck_assert_int_eq(view_kv(c.v, &c.kv), 0);
+		if (fault & 2)
+			at_last(&c, TAB_RECORDS, 2);
+		kv_close(c.kv);
+		ck_assert(judge_any(&c, &said) > said);
+		ck_assert(c.spared == !(fault & 2));
+		view_free(c.base);
+		snap_unref(c.sn);
+		view_free(c.v);
+	}
+}
+
+START_TEST(faults_of_what_was_before)
+{
+	struct world *w = world_new(0xa1);
+	struct history_carry c;
+
+	w->big = 60;
+	make_version(w, false, judge_view);
+	w->built = spoil_base;
+	make_build(w, 1, false, NULL, &c);
+	world_free(w);
+}
+END_TEST
 
 START_TEST(content_faults_of_builds)
 {
@@ -262,6 +301,7 @@ int main(void)
 	tcase_add_loop_test(t, good_builds, 0, 6);
 	tcase_add_loop_test(t, seeded_faults_of_builds, 0, 2);
 	tcase_add_test(t, content_faults_of_builds);
+	tcase_add_test(t, faults_of_what_was_before);
 	tcase_add_test(t, disowned);
 	tcase_add_test(t, cancelled);
 	suite_add_tcase(s, t);

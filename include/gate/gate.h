@@ -184,6 +184,9 @@ uint64_t gate_count(const struct gate *g, enum gate_check c);
 uint64_t gate_total(const struct gate *g); /* all findings */
 /* Bad signatures alone can be made again: true when every finding is BAD_SIG. */
 bool gate_repairable(const struct gate *g);
+/* After gate_step(): true when what is wrong beside history itself, if anything, are values of the base:
+ * the candidate is none the worse for it. */
+bool gate_spares_candidate(const struct gate *g);
 struct gate_sums { uint64_t rrsets, signatures, verified, chain_names, chain_records; };
 void gate_sums(const struct gate *g, struct gate_sums *out);
 

@@ -131,7 +131,7 @@ static void build_failed(struct build_job *b)
 	}
 	zone_work_failed(z, "build failed", b->err);
 	z->local_trouble = true;
-	build_end(b, EV_FAILED, true);
+	build_end(b, EV_FAILED, !b->spoilt);
 }
 
 /* The live generation is as it was, and what is signed stays as donor where it is wanted still. */
@@ -143,7 +143,7 @@ void build_apart_failed(struct build_job *b, const char *text)
 	if (!ends)
 		zone_alarm_set(z, ALARM_BUILD,
 			       "the next generation cannot be built, the live one is kept up: %s", text);
-	build_end(b, EV_FAILED, z->state == ZONE_CLOSED || z->reshape || z->rebuild);
+	build_end(b, EV_FAILED, !b->spoilt && (z->state == ZONE_CLOSED || z->reshape || z->rebuild));
 }
 
 /* --- gate ----------------------------------------------------------------------------------------------- */

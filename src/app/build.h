@@ -95,6 +95,7 @@ struct build_job {
 	bool small;
 	atomic_ullong progress;           /* RRsets written */
 	bool keep_donor;
+	bool spoilt;                      /* what was built cannot be read back: nothing of it is kept */
 	enum zone_event end_event;
 	struct timer retry;
 	struct pub *pub;

@@ -5,13 +5,17 @@
  * upstream's records, so that it can be gone back over. Another chain is a gap, as is a step larger than the
  * zone or than `history` allows; after damage or findings of the sweep, and on a full disk, history begins
  * anew. The gate compares the step with both generations; where it is wrong, there is a gap instead: the
- * build itself is right. Called once by publish_run(), on a worker, while no version can be committed.
+ * build itself is right. So is one beside a live generation that cannot be read. But a build that cannot be
+ * read itself is not published: it is read whole when it is not clear whose the damage is. Called once by
+ * publish_run(), on a worker, while no version can be committed.
  */
 #include <string.h>
 #include "base/err.h"
 #include "base/log.h"
 #include "build.h"
 #include "store/history.h"
+
+#define TICK_KEYS 1024
 
 static int cancelled(void *ctx)
 {
@@ -35,8 +39,9 @@ static void tell(const struct build_job *b, const struct history_carry *c)
 		c->gap[HISTORY_UPSTREAM] ? "gap" : "step", u->removed, u->added);
 }
 
-/* ZS_ENOENT: nothing was written; *gaps: nor was a step in those tables. */
-static int carry(struct build_job *b, struct snap *live, struct kv *from, struct kv *to, unsigned *gaps)
+/* ZS_ENOENT: nothing was written; *gaps: nor was a step in those tables; *damaged: one of the two is. */
+static int carry(struct build_job *b, struct snap *live, struct kv *from, struct kv *to, unsigned *gaps,
+		 bool *damaged)
 {
 	struct zmeta old, now;
 	struct history_soa was = { old.upstream_soa, 0, 0 }, is = { now.upstream_soa, 0, 0 };
@@ -64,6 +69,7 @@ static int carry(struct build_job *b, struct snap *live, struct kv *from, struct
 	c.records_max = now.records + now.signatures;
 	c.same_chain = same_chain(&old, &now);
 	err = history_carry(&c);
+	*damaged = c.damaged;
 	if (!err)
 		tell(b, &c);
 	else if (c.damaged)
@@ -95,6 +101,7 @@ static int judge(struct build_job *b, struct snap *live, unsigned gaps, struct g
 	return err;
 }
 
+/* Damage of the build itself is no matter of its history. */
 static int check(struct build_job *b, struct snap *live, unsigned gaps)
 {
 	struct gate_params p = { .zone = b->gating.zone, .zone_len = b->gating.p.zone_len,
@@ -102,8 +109,11 @@ static int check(struct build_job *b, struct snap *live, unsigned gaps)
 	struct gate *g = gate_new(&p);
 	int err = g ? judge(b, live, gaps, g) : ZS_ENOMEM;
 
-	if (!err && gate_total(g)) {
+	if (!err && gate_total(g))
 		gating_report(b->zone, g);
+	if (!err && !gate_spares_candidate(g)) {
+		b->spoilt = true;
+	} else if (!err && gate_total(g)) {
 		log_msg(LL_WARN, "store", b->zone->name,
 			"event=gap serial=%u: the history of this build was vetoed; secondaries get AXFR",
 			b->serial);
@@ -131,25 +141,77 @@ static bool spares_build(int err)
 	return err && err != ZS_ECANCEL && err != ZS_ENOMEM && err != ZS_EIO && err != ZS_ENOSPC;
 }
 
+/* Everything in it, as far as the store itself can tell. */
+static int read_whole(struct build_job *b, struct kv *kv)
+{
+	static const uint8_t first = 0;
+	struct kv_item it;
+	struct zmeta meta;
+	struct rrval v;
+	unsigned n = 0;
+	int err = zmeta_get(kv, &meta);
+
+	if (err == ZS_ENOENT) /* META: every version has it */
+		err = ZS_ECRC;
+	if (!err)
+		err = kv_seek(kv, &first, 1, &it);
+	while (!err) {
+		if (++n % TICK_KEYS == 0)
+			err = cancelled(b);
+		if (!err && (it.key[0] == TAB_RECORDS || it.key[0] == TAB_DENIAL))
+			err = rrval_open(&v, it.val, it.vlen);
+		if (!err)
+			err = kv_next(kv, &it);
+	}
+	return err == ZS_ENOENT ? 0 : err;
+}
+
+/* Damage was met, in the build or in the live generation. An error: it is the build's, or nobody knows. */
+static int look_through(struct build_job *b)
+{
+	struct kv *kv = NULL;
+	int err = build_checkpoint(b->out);
+
+	if (!err)
+		err = build_kv(b->out, &kv);
+	if (!err)
+		err = read_whole(b, kv);
+	kv_close(kv);
+	b->spoilt |= damage_is(err);
+	return err;
+}
+
+static int refuse(const struct build_job *b)
+{
+	log_msg(LL_ERR, "store", b->zone->name, "event=spoilt serial=%u: what was built cannot be read back",
+		b->serial);
+	return ZS_ECRC;
+}
+
 int build_history(struct build_job *b)
 {
 	struct store *s = b->zone->store;
 	struct snap *live = NULL;
 	struct kv *from = NULL, *to = NULL;
 	unsigned gaps;
-	int err = begins_anew(b) ? ZS_ENOENT : store_snap(s, &live);
+	bool damaged = false;
+	int err = begins_anew(b) ? ZS_ENOENT : store_snap(s, &live), look = 0;
 
 	if (!err)
 		err = snap_kv(live, &from);
 	if (!err)
 		err = build_kv(b->out, &to);
 	if (!err)
-		err = carry(b, live, from, to, &gaps);
+		err = carry(b, live, from, to, &gaps, &damaged);
 	kv_close(to);
 	kv_close(from);
 	if (!err)
 		err = check(b, live, gaps);
 	snap_unref(live);
+	if (damaged || damage_is(err))
+		look = look_through(b);
+	if (b->spoilt || look)
+		return b->spoilt ? refuse(b) : look;
 	if (err == ZS_ENOENT)
 		return 0;
 	if (spares_build(err)) { /* damage, say; or no handle of a retired generation, which has few */

@@ -119,6 +119,11 @@ bool gate_repairable(const struct gate *g)
 	return n && n == gate_count(g, GATE_BAD_SIG);
 }
 
+bool gate_spares_candidate(const struct gate *g)
+{
+	return gate_total(g) == gate_count(g, GATE_HISTORY) + atomic_load(&g->of_base);
+}
+
 void gate_sums(const struct gate *g, struct gate_sums *out)
 {
 	out->rrsets = atomic_load(&g->rrsets);

@@ -108,6 +108,7 @@ struct gate {
 	struct gate_finding *finding;
 	size_t nfindings;
 	atomic_uint_fast64_t count[GATE_CHECKS];
+	atomic_uint_fast64_t of_base; /* of these: about values of the base (gate_step.c) */
 	/* Sums: what finish compares. */
 	atomic_uint_fast64_t rrsets, signatures, verified, names, found, records, indexed, matched, entries;
 	/* Of signed RRsets, SOA left out: how many, and the sum of their marks (grrset_mark). */

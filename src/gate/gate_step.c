@@ -239,6 +239,8 @@ static int fill(struct gstep *s, int half, const uint8_t *key, size_t klen, cons
 							      : receive(&s->set[half], type, &v));
 	gnote(s->j, GATE_STORED, key, klen, "stored value%s: %s", half == CAME ? "" : " of the base",
 	      zs_strerror(rc));
+	if (half == GONE)
+		atomic_fetch_add(&s->j->g->of_base, 1);
 	return 0;
 }
 

@@ -366,6 +366,29 @@ def test_a_build_whose_history_is_vetoed_leaves_a_gap(rig, fault):
     assert transfers(t.seal, t.secondary)[-2:] == ["AXFR", "IXFR"]
 
 
+@pytest.mark.parametrize("fault", ["late-damage", "last-damage"])
+def test_a_build_that_is_damaged_after_the_gate_is_not_published(rig, fault):
+    """Whoever looks for its history comes upon it; the next one has nothing of its file."""
+    t = saying(rig)
+    t.zones[SAYS] = (fault, HISTORY)
+    t.change(2)
+    taken(t, 2)
+    before = t.list()[SAYS]["signed_serial"]
+    t.on()
+    for policy in t.seal.conf["policies"]:
+        policy["dnskey-ttl"] = "2h"
+    t.seal.reload()
+    wait_for(lambda: "%s: event=spoilt " % SAYS in t.seal.log(), "the damage to be found", alive=[t.seal.process])
+    t.seal.wait_alarm(SAYS, "build")
+    assert t.list()[SAYS]["signed_serial"] == before and "%s: event=gap" % SAYS not in t.seal.log()
+    t.off()
+    t.clock.rate = RATE
+    t.seal.wait_zone(SAYS, lambda s: s["signed_serial"] != before and not s["busy"] and not s["alarms"], "the next build")
+    t.secondary.wait_serial(SAYS, t.list()[SAYS]["signed_serial"])
+    t.right("192.0.2.2")
+    assert "%s: event=gap" % SAYS not in t.seal.log() and transfers(t.seal, t.secondary)[-1] == "IXFR"
+
+
 def shrinking(zone, serial):
     """Each version has half of the names, which the guard holds."""
     return text(zone, serial) + lines(zone, ["h%d.@@ 300 IN A 192.0.2.%d" % (i, i % 250) for i in range(800 >> serial)])
