@@ -14,6 +14,7 @@
 #include "build.h"
 #include "held.h"
 #include "policyprint.h"
+#include "version.h"
 
 #define SORT_MEMORY (16u << 20)
 #define SPREAD_MIN 1000
@@ -671,6 +672,8 @@ static void published(void *arg)
 	downstream_keys(z, &b->keys);
 	z->rebuild = false;
 	z->publish_ordered = false;
+	for (int i = VERSION_ROUTINE; i <= VERSION_CHANGE; i++) /* of tries over what is no more */
+		atomic_store(&z->history_doubted[i], false);
 	if (b->undo) {
 		orders_rolled_back(z, b->undo, NULL);
 	} else if (!b->apart) { /* else the orders and findings are those of a later input */

@@ -196,7 +196,7 @@ struct zone {
 	struct version_job *routine;        /* signs what is due: routine.c */
 	atomic_ullong next_seq;             /* of the expiry index */
 	/* By version_kind: what the last try of that kind said it changed was vetoed: a gap instead. A
-	 * version of the other kind that passes says nothing about it. */
+	 * version of the other kind that passes says nothing about it; a build takes the place of either. */
 	atomic_bool history_doubted[2];
 	mono_t routine_at;                  /* end of the last routine version; 0: none yet */
 	/* a version is in its transaction: no generation may move meanwhile */
