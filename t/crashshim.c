@@ -50,6 +50,16 @@ static bool is_tracing(void)
 	return crash_page()->mode == CRASH_TRACE;
 }
 
+/* A path that begins at a descriptor's link (a backup's do), like one relative to the descriptor. */
+static const char *from_link(int *dirfd, const char *path)
+{
+	int at = 0;
+
+	if (sscanf(path, "/proc/self/fd/%d%n", dirfd, &at) != 1 || (path[at] && path[at] != '/'))
+		return path;
+	return path[at] ? path + at + 1 : ".";
+}
+
 /* Path below a root, or NULL. buf holds PATH_MAX. */
 static const char *below(int dirfd, const char *path, char *buf)
 {
@@ -58,6 +68,7 @@ static const char *below(int dirfd, const char *path, char *buf)
 
 	if (!crash_active())
 		return NULL;
+	path = from_link(&dirfd, path);
 	if (path[0] != '/') {
 		if (dirfd == AT_FDCWD) {
 			if (!getcwd(buf, PATH_MAX))
